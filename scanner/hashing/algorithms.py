@@ -1,0 +1,95 @@
+"""One door to every algorithm: pixels, or a picture, to a hash and a quality.
+
+Rules: an algorithm is a function from pixels to bytes, looked up by name; quality is measured the same way for all;
+a picture is decoded as accurately as its algorithm's bits need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from scanner.hashing import imagehashes
+from scanner.hashing.pdq import pdq, pdq_512, quality_of
+from scanner.media import Accuracy, Limits, Source, decode
+from scanner.profiles import algorithm_named
+from scanner.types import HashedPicture, PerceptualHash
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Hasher:
+    """How an algorithm is run.
+
+    Attributes:
+        run: pixels to hash bytes and quality.
+        tolerates_fast_decode: whether luma-only, scaled decoding was measured to leave its bits as they are.
+    """
+
+    run: Callable[[Pixels], tuple[bytes, int]]
+    tolerates_fast_decode: bool
+
+
+def _with_quality(run: Callable[[Pixels], bytes]) -> Callable[[Pixels], tuple[bytes, int]]:
+    def both(pixels: Pixels) -> tuple[bytes, int]:
+        return run(pixels), quality_of(pixels)
+
+    return both
+
+
+HASHERS: Mapping[str, Hasher] = MappingProxyType(
+    {
+        "pdq": Hasher(pdq, tolerates_fast_decode=True),
+        "pdq-512": Hasher(pdq_512, tolerates_fast_decode=False),
+        "phash": Hasher(_with_quality(imagehashes.phash), tolerates_fast_decode=False),
+        "dhash": Hasher(_with_quality(imagehashes.dhash), tolerates_fast_decode=False),
+        "whash": Hasher(_with_quality(imagehashes.whash), tolerates_fast_decode=False),
+    }
+)
+
+
+def hash_pixels(pixels: Pixels, algorithm: str = "pdq") -> HashedPicture:
+    """Hash decoded pixels.
+
+    Args:
+        pixels: shape ``(H, W)`` grey or ``(H, W, 3)`` RGB, uint8.
+        algorithm: a name from :data:`scanner.profiles.ALGORITHMS`.
+
+    Raises:
+        HashShapeError: another shape or dtype.
+        UnknownNameError: no such algorithm.
+    """
+    settings = algorithm_named(algorithm)
+    data, quality = HASHERS[settings.name].run(pixels)
+    return HashedPicture(PerceptualHash(settings.name, data), quality)
+
+
+def hash_picture(
+    source: Source,
+    algorithm: str = "pdq",
+    *,
+    accuracy: Accuracy = Accuracy.REFERENCE,
+    limits: Limits | None = None,
+) -> HashedPicture:
+    """Decode a picture and hash it.
+
+    Args:
+        source: bytes, a path, or a binary file.
+        algorithm: a name from :data:`scanner.profiles.ALGORITHMS`.
+        accuracy: ``REFERENCE`` hashes the pixels other tools hash; ``FAST`` decodes less where the algorithm's
+            bits were measured to bear it.
+        limits: bounds on bytes and pixels.
+
+    Raises:
+        MediaError: the source is no picture that can and may be decoded.
+        UnknownNameError: no such algorithm.
+    """
+    settings = algorithm_named(algorithm)
+    if not HASHERS[settings.name].tolerates_fast_decode:
+        accuracy = Accuracy.REFERENCE
+    return hash_pixels(decode(source, accuracy=accuracy, limits=limits).pixels, algorithm)

@@ -1,0 +1,152 @@
+"""PDQ: 256 bits that move little when a picture is re-encoded, resized or slightly changed.
+
+Source: Facebook, *The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm*, 2019. Bits and
+quality are those of ``pdqhash`` 0.2 on the same pixels.
+
+Two lineages are in circulation and do not match each other well: ``pdq`` filters the full-size picture, as
+``pdqhash`` does; ``pdq-512`` first takes every picture with a side over 512 to 512 x 512 by nearest neighbour, as
+the C++ and WebAssembly tools do. A hash set says which it holds.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from scanner.errors import HashShapeError
+from scanner.hashing import _kernels as kernels
+
+SMALLEST_SIDE = 5
+"""Pictures with a shorter side have no hash: all zeros and quality 0, as published."""
+
+SIDE_512 = 512
+
+F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
+
+_SCALE = float(np.float32(math.sqrt(2 / kernels.SIDE)))  # the published program keeps this factor in a float
+_BASIS: F32 = np.array(
+    [
+        [_SCALE * math.cos(math.pi / 2 / kernels.SIDE * i * (2 * j + 1)) for j in range(kernels.SIDE)]
+        for i in range(1, kernels.KEPT + 1)
+    ],
+    np.float32,
+)
+
+_ODD = np.where(np.arange(kernels.KEPT) % 2 == 0, np.float32(-1), np.float32(1))  # mirrors odd frequencies
+_EVEN = np.ones(kernels.KEPT, np.float32)
+
+
+class Dihedral(NamedTuple):
+    """The hashes of a picture turned and mirrored, 32 bytes each, in ``pdqhash.compute_dihedral``'s order."""
+
+    original: bytes
+    rotated_90: bytes
+    rotated_180: bytes
+    rotated_270: bytes
+    flipped_vertically: bytes
+    flipped_horizontally: bytes
+    rotated_90_flipped_vertically: bytes
+    rotated_90_flipped_horizontally: bytes
+
+
+_TURNS = (  # transpose?, signs down the rows, signs along the columns
+    (False, _EVEN, _EVEN),
+    (True, _ODD, _EVEN),
+    (False, _ODD, _ODD),
+    (True, _EVEN, _ODD),
+    (False, _ODD, _EVEN),
+    (False, _EVEN, _ODD),
+    (True, _EVEN, _EVEN),
+    (True, _ODD, _ODD),
+)
+
+
+def pdq(pixels: U8) -> tuple[bytes, int]:
+    """Hash a picture.
+
+    Args:
+        pixels: shape ``(H, W)`` grey or ``(H, W, 3)`` RGB, uint8.
+
+    Returns:
+        the hash, 32 bytes, and the quality, 0 to 100.
+
+    Raises:
+        HashShapeError: another shape or dtype.
+    """
+    coefficients, quality = _coefficients(pixels)
+    return _bits(coefficients), quality
+
+
+def pdq_512(pixels: U8) -> tuple[bytes, int]:
+    """Hash a picture in the 512 x 512 lineage; arguments, results and errors as for :func:`pdq`."""
+    _check(pixels)
+    height, width = pixels.shape[:2]
+    if height > SIDE_512 or width > SIDE_512:
+        rows = np.arange(SIDE_512) * height // SIDE_512
+        columns = np.arange(SIDE_512) * width // SIDE_512
+        pixels = pixels[rows[:, None], columns[None, :]]
+    return pdq(pixels)
+
+
+def pdq_dihedral(pixels: U8) -> tuple[Dihedral, int]:
+    """Hash a picture and its seven turned and mirrored forms, all from one filtering.
+
+    Args and errors as for :func:`pdq`.
+    """
+    coefficients, quality = _coefficients(pixels)
+    return Dihedral(
+        *(
+            _bits((coefficients.T if transposed else coefficients) * down[:, None] * along[None, :])
+            for transposed, down, along in _TURNS
+        )
+    ), quality
+
+
+def quality_of(pixels: U8) -> int:
+    """PDQ's gradient measure alone, 0 to 100; used for every algorithm. Arguments and errors as for :func:`pdq`."""
+    return _coefficients(pixels)[1]
+
+
+def _check(pixels: U8) -> None:
+    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
+        raise HashShapeError(
+            f"pixels are uint8 of shape (H, W) or (H, W, 3), not {pixels.dtype} of shape {pixels.shape}"
+        )
+
+
+def _coefficients(pixels: U8) -> tuple[F32, int]:
+    _check(pixels)
+    height, width = pixels.shape[:2]
+    coefficients = np.zeros((kernels.KEPT, kernels.KEPT), np.float32)
+    if min(height, width) < SMALLEST_SIDE:
+        return coefficients, 0
+    if pixels.ndim == 3:
+        plane = np.empty((height, width), np.float32)
+        kernels.luma_into(pixels, plane)
+    else:
+        plane = pixels.astype(np.float32)
+    if (height, width) != (kernels.SIDE, kernels.SIDE):  # a picture of the sample's own size is not filtered
+        other = np.empty_like(plane)
+        totals = np.empty(width, np.float32)
+        for _ in range(2):
+            kernels.box_rows_into(plane, other, _window(width))
+            kernels.box_columns_into(other, plane, _window(height), totals)
+    sample = np.empty((kernels.SIDE, kernels.SIDE), np.float32)
+    kernels.sample_into(plane, sample)
+    kernels.dct_into(sample, _BASIS, np.empty((kernels.KEPT, kernels.SIDE), np.float32), coefficients)
+    return coefficients, min(100, int(kernels.gradient_sum(sample)) // 90)
+
+
+def _window(side: int) -> int:
+    return (side + 2 * kernels.SIDE - 1) // (2 * kernels.SIDE)
+
+
+def _bits(coefficients: F32) -> bytes:
+    """Pack coefficient > lower median, last coefficient first, as the text form has it."""
+    flat = coefficients.ravel()
+    median = np.partition(flat, flat.size // 2 - 1)[flat.size // 2 - 1]
+    return np.packbits((flat > median)[::-1]).tobytes()

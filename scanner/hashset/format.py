@@ -1,0 +1,187 @@
+"""The hash-set file: known hashes with their clusters and labels, in one verified, memory-mapped file.
+
+Rules:
+1. The file begins with a FAISS IndexBinaryFlat of the codes, so ``faiss.read_index_binary(path)`` reads it as it is.
+2. Every byte is covered by a SHA-256: sections by the header, the header by the footer. The header's SHA-256 is the
+   set's digest: two files with one digest hold the same list.
+3. The footer comes last, so a file cut anywhere is no hash set. Nothing is unpickled; all integers are little-endian.
+4. A file is written whole under another name and renamed into place: a reader sees the old list or the new one.
+
+Layout::
+
+    codes      FAISS IndexBinaryFlat: 33 bytes of FAISS header, then count x bits/8 bytes
+    padding    zeros up to a multiple of 64 (also after each section below)
+    clusters   count x u64
+    labels     count x u32, each a position in label_texts
+    label_texts  JSON array of the distinct labels, ASCII
+    header     JSON object, keys sorted, ASCII (HEADER_KEYS); names each section's offset, length, SHA-256
+    footer     u64 header offset, u64 header length, 32 bytes SHA-256 of the header, 8 bytes MAGIC
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scanner.errors import HashSetError
+from scanner.profiles import ALGORITHMS
+
+FORMAT_VERSION = 1
+MAGIC = b"PRESCAN\x01"
+ALIGNMENT = 64
+SECTIONS = ("codes", "clusters", "labels", "label_texts")
+LARGEST_HEADER = 1 << 20
+
+_FOOTER = struct.Struct("<QQ32s8s")
+FOOTER_BYTES = _FOOTER.size
+_FAISS = struct.Struct("<4siiq?iQ")  # fourcc, bits, code bytes, count, trained, metric, vector length
+FAISS_HEADER_BYTES = _FAISS.size
+_FAISS_L2 = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Where a section lies and what it must hash to."""
+
+    offset: int
+    length: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a hash set says of itself.
+
+    Attributes:
+        name: the list's name, shown to people.
+        epoch: number of this edition of the list; later is higher.
+        algorithm: algorithm and lineage of the hashes.
+        bits: length of a hash.
+        radius: largest distance that counts as a match, inclusive.
+        quality_floor: pictures below it are neither listed nor matched.
+        count: number of entries.
+        sections: where the parts lie.
+    """
+
+    name: str
+    epoch: int
+    algorithm: str
+    bits: int
+    radius: int
+    quality_floor: int
+    count: int
+    sections: Mapping[str, Section]
+
+    def to_bytes(self) -> bytes:
+        """Write the header as canonical JSON."""
+        fields: dict[str, Any] = {name: getattr(self, name) for name in HEADER_KEYS}
+        fields["format"] = FORMAT_VERSION
+        fields["sections"] = {
+            name: {"offset": part.offset, "length": part.length, "sha256": part.sha256}
+            for name, part in self.sections.items()
+        }
+        return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Header:
+        """Read a header and check that it makes sense.
+
+        Raises:
+            HashSetError: anything is missing, of the wrong type, out of range or contradicts the rest.
+        """
+        try:
+            fields = json.loads(data)
+            version = fields["format"]
+            if version != FORMAT_VERSION:
+                raise HashSetError(
+                    f"the hash set has format version {version}; this release reads {FORMAT_VERSION}. "
+                    "Install a newer prescan, or build the set again"
+                )
+            sections = {
+                name: Section(int(part["offset"]), int(part["length"]), str(part["sha256"]))
+                for name, part in fields["sections"].items()
+            }
+            header = cls(**{name: fields[name] for name in HEADER_KEYS}, sections=sections)
+            header.check()
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise HashSetError(f"the hash set's header is not valid ({type(error).__name__}: {error})") from error
+        return header
+
+    def check(self) -> None:
+        """Raise HashSetError unless the fields agree with each other."""
+        numbers = {name: getattr(self, name) for name in HEADER_KEYS if name not in {"name", "algorithm"}}
+        wrong = [name for name, value in numbers.items() if type(value) is not int or value < 0]
+        if wrong or not isinstance(self.name, str) or not isinstance(self.algorithm, str):
+            raise HashSetError(f"the hash set's header is not valid (wrong type: {', '.join(wrong) or 'text'})")
+        known = ALGORITHMS.get(self.algorithm)
+        if known is None or known.bits != self.bits:
+            raise HashSetError(f"the hash set is of {self.bits}-bit {self.algorithm} hashes, which are unknown here")
+        if self.radius >= self.bits or self.quality_floor > 100:
+            raise HashSetError("the hash set's radius or quality floor is out of range")
+        lengths = {
+            "codes": FAISS_HEADER_BYTES + self.count * self.bits // 8,
+            "clusters": 8 * self.count,
+            "labels": 4 * self.count,
+        }
+        if set(self.sections) != set(SECTIONS) or any(
+            self.sections[name].length != length for name, length in lengths.items()
+        ):
+            raise HashSetError("the hash set's sections do not fit its count of entries")
+
+
+HEADER_KEYS = ("name", "epoch", "algorithm", "bits", "radius", "quality_floor", "count")
+
+
+def faiss_prefix(bits: int, count: int) -> bytes:
+    """Write what FAISS puts before the codes of an IndexBinaryFlat."""
+    return _FAISS.pack(b"IBxF", bits, bits // 8, count, True, _FAISS_L2, count * bits // 8)
+
+
+def footer(header_offset: int, header: bytes) -> bytes:
+    """Write the footer that points at a header."""
+    return _FOOTER.pack(header_offset, len(header), hashlib.sha256(header).digest(), MAGIC)
+
+
+def locate_header(file: memoryview) -> tuple[int, int, bytes]:
+    """Read the footer of a whole file: header offset, header length, SHA-256 of the header.
+
+    Raises:
+        HashSetError: the file is cut, corrupt, or something else.
+    """
+    if len(file) < FOOTER_BYTES:
+        raise HashSetError("the file is too short to be a hash set")
+    offset, length, digest, magic = _FOOTER.unpack(file[-FOOTER_BYTES:])
+    if magic[:-1] != MAGIC[:-1]:
+        raise HashSetError("the file is not a hash set, or it was cut: its closing mark is missing")
+    if magic != MAGIC:
+        raise HashSetError(f"the hash set has footer version {magic[-1]}; this release reads {MAGIC[-1]}")
+    if length > LARGEST_HEADER or offset + length + FOOTER_BYTES != len(file):
+        raise HashSetError("the hash set's footer points outside the file: it is corrupt")
+    return offset, length, digest
+
+
+def padding(length: int) -> bytes:
+    """Zeros that bring a length up to the next multiple of ALIGNMENT."""
+    return bytes(-length % ALIGNMENT)
+
+
+def gaps(header: Header, header_offset: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of the padding between sections, which must be zeros.
+
+    Raises:
+        HashSetError: sections overlap, leave the file or lie further apart than padding explains.
+    """
+    position = 0
+    for name in SECTIONS:
+        part = header.sections[name]
+        if part.offset != position:
+            raise HashSetError(f"the hash set's section {name} is not where it belongs: the file is corrupt")
+        end = part.offset + part.length
+        position = end + (-end % ALIGNMENT)
+        yield end, position
+    if position != header_offset:
+        raise HashSetError("the hash set's header is not where it belongs: the file is corrupt")

@@ -1,0 +1,52 @@
+"""Read a folder of pictures as entries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from scanner.errors import MediaError, StorageError
+from scanner.hashing import hash_picture
+from scanner.hashset.entry import Entry
+
+Refuse = Callable[[str], None]
+
+
+def find_files(folder: Path) -> list[Path]:
+    """List every regular file below a folder, in order of its path; hidden files and folders are left out.
+
+    Raises:
+        StorageError: the folder can't be read.
+    """
+    found: list[Path] = []
+
+    def fail(error: OSError) -> None:
+        raise StorageError(f"can't read the folder {error.filename}: {error.strerror}") from error
+
+    for place, folders, files in os.walk(folder, onerror=fail):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(place, name) for name in files if not name.startswith(".")]
+    return sorted(path for path in found if path.is_file())
+
+
+def read_pictures(files: list[Path], folder: Path, algorithm: str, refuse: Refuse) -> Iterator[Entry | None]:
+    """Hash pictures at full accuracy, one entry a file, labelled with its path below the folder.
+
+    Args:
+        files: the files, as :func:`find_files` gives them.
+        folder: what labels are relative to.
+        algorithm: a name from :data:`scanner.profiles.ALGORITHMS`.
+        refuse: called with the reason for each file that is no picture.
+
+    Yields:
+        an entry, or None for a refused file, so that progress can be shown.
+    """
+    for path in files:
+        try:
+            known, quality = hash_picture(path, algorithm)
+        except MediaError as error:
+            refuse(error.fault.value)
+            yield None
+        else:
+            yield Entry(known, path.relative_to(folder).as_posix(), quality=quality)

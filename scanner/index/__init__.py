@@ -1,0 +1,6 @@
+"""A hash set to every known hash within a radius, exactly."""
+
+from scanner.index.engines import ENGINES as ENGINES
+from scanner.index.engines import open_index as open_index
+from scanner.index.hits import Hits as Hits
+from scanner.index.hits import Index as Index

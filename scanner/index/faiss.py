@@ -1,0 +1,32 @@
+"""Exact search by FAISS's IndexBinaryFlat: the field's yardstick, and what a hash-set file holds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scanner.index.hits import Codes, Hits, checked_codes, checked_query
+
+
+class FaissIndex:
+    """The ``faiss`` engine; arguments and errors as for :class:`scanner.index.flat.FlatIndex`."""
+
+    engine = "faiss"
+
+    def __init__(self, codes: Codes) -> None:
+        import faiss
+
+        codes = checked_codes(codes)
+        self.bits = 8 * codes.shape[1]
+        self._index = faiss.IndexBinaryFlat(self.bits)
+        self._index.add(codes)
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def search(self, code: bytes, radius: int) -> Hits:
+        """Find every entry at distance ``radius`` or less; see :class:`scanner.index.Index`."""
+        query = checked_query(code, radius, self.bits)
+        # faiss keeps distances below its radius, not at it: the only place where that matters.
+        _, distances, indices = self._index.range_search(query[None, :], radius + 1)
+        order = np.argsort(indices, kind="stable")
+        return Hits(indices[order].astype(np.int64), distances[order].astype(np.uint16))

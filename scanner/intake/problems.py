@@ -1,0 +1,102 @@
+"""Errors as problem+json (RFC 9457), with stable types.
+
+Type URIs are ``urn:prescan:problem:NAME``. Names are stable; titles and details are for people and may change.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from scanner.errors import StorageError, VoucherError
+
+MEDIA_TYPE = "application/problem+json"
+PREFIX = "urn:prescan:problem:"
+
+_log = logging.getLogger(__name__)
+
+_VOUCHER_STATUS = {
+    "malformed": HTTPStatus.BAD_REQUEST,
+    "unknown-version": HTTPStatus.BAD_REQUEST,
+    "too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "bad-signature": HTTPStatus.FORBIDDEN,
+    "wrong-device": HTTPStatus.FORBIDDEN,
+}
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field(description="Stable name of the problem, a URN.", examples=[f"{PREFIX}bad-signature"])
+    title: str = Field(description="One line for a person.")
+    status: int = Field(description="The HTTP status again.")
+    detail: str | None = Field(default=None, description="What to do about it.")
+
+
+class ProblemError(Exception):
+    """Raised by endpoints to answer with a problem."""
+
+    def __init__(self, status: HTTPStatus, name: str, title: str, detail: str | None = None) -> None:
+        super().__init__(title)
+        self.status = status
+        self.name = name
+        self.title = title
+        self.detail = detail
+
+
+def problem_response(
+    status: int, name: str, title: str, detail: str | None = None, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """Make the answer."""
+    body = Problem(type=PREFIX + name, title=title, status=status, detail=detail)
+    return JSONResponse(body.model_dump(exclude_none=True), status, headers, MEDIA_TYPE)
+
+
+def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """Describe problem answers for OpenAPI."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {int(s): {"description": s.phrase, "content": {MEDIA_TYPE: {"schema": schema}}} for s in statuses}
+
+
+def install(app: FastAPI) -> None:
+    """Turn every error an app can raise into a problem."""
+
+    @app.exception_handler(ProblemError)
+    async def _(_: Request, error: ProblemError) -> JSONResponse:
+        return problem_response(error.status, error.name, error.title, error.detail)
+
+    @app.exception_handler(VoucherError)
+    async def _(_: Request, error: VoucherError) -> JSONResponse:
+        return problem_response(_VOUCHER_STATUS[error.problem], error.problem, str(error))
+
+    @app.exception_handler(StorageError)
+    async def _(_: Request, error: StorageError) -> JSONResponse:
+        _log.error("storage failed: %s", error)
+        title = "The intake can't store anything now; send again later"
+        return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, "storage", title, headers={"Retry-After": "5"})
+
+    @app.exception_handler(RequestValidationError)
+    async def _(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return problem_response(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", f"The request is not valid: {where}", first["msg"]
+        )
+
+    @app.exception_handler(HTTPException)
+    async def _(_: Request, error: HTTPException) -> JSONResponse:
+        status = HTTPStatus(error.status_code)
+        name = status.phrase.lower().replace(" ", "-")
+        return problem_response(status, name, status.phrase, headers=dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def _(_: Request, error: Exception) -> JSONResponse:
+        _log.error("request failed: %s", type(error).__name__)
+        return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The intake failed")

@@ -1,0 +1,75 @@
+"""Every pixel mode to 8-bit grey or RGB, by a stated rule.
+
+=================  =====================================================================================
+mode               rule
+=================  =====================================================================================
+L, RGB             as it is
+1                  black and white become 0 and 255
+P, PA              the palette is looked up; a transparent entry is composited
+LA, La, RGBA, RGBa composited on white, the background most viewers and messengers show
+I;16*              the upper eight bits (65535 becomes 255)
+I                  the same if all values fit 16 bits, as PNG's do; else refused
+CMYK               ink to light, (255 - c)(255 - k) / 255 each; Pillow has undone Adobe's inversion
+YCbCr, HSV, LAB    Pillow's conversion to RGB
+F, others          refused: there is no agreed black and white
+=================  =====================================================================================
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scanner.errors import MediaError, MediaFault
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+BACKGROUND = 255
+"""Grey level under transparent pixels."""
+
+_ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+
+
+def flatten(image: Image.Image) -> Image.Image:
+    """Bring a loaded picture to mode ``L`` or ``RGB``.
+
+    Raises:
+        MediaError: ``UNSUPPORTED``, if the mode has no agreed meaning.
+    """
+    mode = image.mode
+    if mode in {"L", "RGB"}:
+        return _without_key_colour(image) if "transparency" in image.info else image
+    if mode == "1":
+        return image.convert("L")
+    if mode in _ALPHA_MODES or (mode == "P" and "transparency" in image.info):
+        return _composited(image.convert("RGBA"))
+    if mode in {"P", "CMYK", "YCbCr", "HSV", "LAB"}:
+        return image.convert("RGB")
+    if mode == "I" or mode.startswith("I;16"):
+        return _upper_byte(image)
+    raise MediaError(MediaFault.UNSUPPORTED, f"pictures of mode {mode} are not supported")
+
+
+def _without_key_colour(image: Image.Image) -> Image.Image:
+    """PNG's tRNS on grey and RGB marks one colour as transparent."""
+    return _composited(image.convert("RGBA"))
+
+
+def _composited(rgba: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    if rgba.getchannel("A").getextrema() == (255, 255):
+        return rgba.convert("RGB")
+    ground = Image.new("RGBA", rgba.size, (BACKGROUND, BACKGROUND, BACKGROUND, 255))
+    return Image.alpha_composite(ground, rgba).convert("RGB")
+
+
+def _upper_byte(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    values = np.asarray(image)
+    if values.size and (values.min() < 0 or values.max() > 0xFFFF):
+        raise MediaError(MediaFault.UNSUPPORTED, "32-bit integer pictures are not supported")
+    return Image.fromarray((values >> 8).astype(np.uint8))

@@ -1,0 +1,85 @@
+"""COSE_Sign1 with Ed25519 over deterministic CBOR (RFC 9052, RFC 8949 section 4.2). Nothing else of COSE.
+
+Rules: bytes are accepted only in the one encoding we would write ourselves, so a message has one form and its SHA-256
+names it; the signature is checked before anything inside is believed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cbor2
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from scanner.errors import VoucherError
+
+COSE_SIGN1 = 18  # CBOR tag, RFC 9052 section 2
+ALGORITHM = 1  # header label, RFC 9052 section 3.1
+KEY_ID = 4
+EDDSA = -8  # RFC 9053 section 2.2
+
+
+def encode(value: Any) -> bytes:
+    """Write a value as deterministic CBOR."""
+    return cbor2.dumps(value, canonical=True)
+
+
+def decode(data: bytes, what: str) -> Any:
+    """Read one CBOR value, accepting its deterministic form alone.
+
+    Raises:
+        VoucherError: ``malformed``.
+    """
+    try:
+        value = cbor2.loads(data)
+        canonical = encode(value)
+    except Exception as error:
+        raise VoucherError("malformed", f"the {what} is not valid CBOR") from error
+    if canonical != data:
+        raise VoucherError("malformed", f"the {what} is not in deterministic CBOR")
+    return value
+
+
+def sign1(key: Ed25519PrivateKey, protected: dict[int, Any], payload: bytes) -> bytes:
+    """Sign a payload under protected headers; the algorithm is added to them."""
+    header = encode({ALGORITHM: EDDSA, **protected})
+    signature = key.sign(_to_be_signed(header, payload))
+    return encode(cbor2.CBORTag(COSE_SIGN1, [header, {}, payload, signature]))
+
+
+def parse_sign1(message: bytes, what: str) -> tuple[bytes, dict[int, Any], bytes, bytes]:
+    """Take a message apart without believing it: protected bytes, protected headers, payload, signature.
+
+    Raises:
+        VoucherError: ``malformed``.
+    """
+    tagged = decode(message, what)
+    if not isinstance(tagged, cbor2.CBORTag) or tagged.tag != COSE_SIGN1:
+        raise VoucherError("malformed", f"the {what} is not a COSE_Sign1 message")
+    parts = tagged.value
+    if not (isinstance(parts, (list, tuple)) and len(parts) == 4 and parts[1] == {} and isinstance(parts[1], dict)):
+        raise VoucherError("malformed", f"the {what} does not have the four parts of COSE_Sign1")
+    header, _, payload, signature = parts
+    if not all(isinstance(part, bytes) for part in (header, payload, signature)) or len(signature) != 64:
+        raise VoucherError("malformed", f"the {what} has parts of the wrong kind")
+    fields = decode(header, f"{what}'s header")
+    if not isinstance(fields, dict) or fields.get(ALGORITHM) != EDDSA:
+        raise VoucherError("malformed", f"the {what} is not signed with Ed25519")
+    return header, fields, payload, signature
+
+
+def verify_sign1(key: Ed25519PublicKey, header: bytes, payload: bytes, signature: bytes, what: str) -> None:
+    """Check a signature.
+
+    Raises:
+        VoucherError: ``bad-signature``.
+    """
+    try:
+        key.verify(signature, _to_be_signed(header, payload))
+    except InvalidSignature:
+        raise VoucherError("bad-signature", f"the {what}'s signature is not by this key") from None
+
+
+def _to_be_signed(header: bytes, payload: bytes) -> bytes:
+    return encode(["Signature1", header, b"", payload])

@@ -1,0 +1,79 @@
+"""What stands outside a voucher's encryption, and the calendar of windows."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from scanner.errors import VoucherError
+from scanner.vouchers import cose
+
+VERSION = 0
+"""Version 0 is the whole envelope around a plain payload; version 1 will put threshold shares inside."""
+
+WINDOW_SECONDS = 28 * 24 * 3600
+SLOTS = 1 << 16
+WINDOWS = 1 << 32
+
+_FIELDS = -70001  # private-use COSE header label
+
+
+@dataclass(frozen=True, slots=True)
+class VoucherHeader:
+    """The voucher's protected header; all of it is signed and bound into the encryption.
+
+    Attributes:
+        device_id: first 16 bytes of SHA-256 over the device's public key.
+        window: number of the 28-day window since 1970.
+        slot: position in the window; a device uses each once.
+        policy_digest: 32 bytes naming the policy the device acted under.
+        version: of what is inside.
+    """
+
+    device_id: bytes
+    window: int
+    slot: int
+    policy_digest: bytes
+    version: int = VERSION
+
+    def to_cose(self) -> dict[int, Any]:
+        """The header as COSE protected fields."""
+        return {cose.KEY_ID: self.device_id, _FIELDS: [self.version, self.window, self.slot, self.policy_digest]}
+
+    @classmethod
+    def from_cose(cls, fields: dict[int, Any]) -> VoucherHeader:
+        """Read and check protected fields.
+
+        Raises:
+            VoucherError: ``malformed``, or ``unknown-version``.
+        """
+        inner = fields.get(_FIELDS)
+        if set(fields) != {cose.ALGORITHM, cose.KEY_ID, _FIELDS} or not isinstance(inner, list) or len(inner) != 4:
+            raise VoucherError("malformed", "the voucher's header does not have the fields of a voucher")
+        version, window, slot, policy = inner
+        device = fields[cose.KEY_ID]
+        if any(type(number) is not int for number in (version, window, slot)):
+            raise VoucherError("malformed", "the voucher's version, window and slot must be whole numbers")
+        if version != VERSION:
+            raise VoucherError("unknown-version", f"voucher version {version} is not known here, only {VERSION}")
+        if not (0 <= window < WINDOWS and 0 <= slot < SLOTS):
+            raise VoucherError("malformed", "the voucher's window or slot is out of range")
+        if not (isinstance(device, bytes) and len(device) == 16 and isinstance(policy, bytes) and len(policy) == 32):
+            raise VoucherError("malformed", "the voucher's device id or policy digest has the wrong length")
+        return cls(device, window, slot, policy, version)
+
+
+def device_id_of(public_key: bytes) -> bytes:
+    """A device's id: 16 bytes of SHA-256 over its raw Ed25519 public key, 32 bytes."""
+    return hashlib.sha256(public_key).digest()[:16]
+
+
+def window_at(now: float) -> int:
+    """Number of the window a moment, in seconds since 1970, falls in."""
+    return max(0, int(now)) // WINDOW_SECONDS
+
+
+def day_at(now: float) -> int:
+    """Number of the day since 1970."""
+    return max(0, int(now)) // 86400
