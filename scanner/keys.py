@@ -58,13 +58,21 @@ def read_private_key(path: str | os.PathLike[str], kind: type[_Private]) -> _Pri
     Raises:
         KeyFileError: missing, unreadable, readable by others, or of another kind.
     """
+    key = read_any_private_key(path)
+    if not isinstance(key, kind):
+        raise KeyFileError(f"{path} does not hold {_NAMES[kind]}")
+    return key
+
+
+def read_any_private_key(path: str | os.PathLike[str]) -> PrivateKey:
+    """Read a private key of either kind; errors as for :func:`read_private_key`."""
     data = _read(path, private=True)
     try:
         key = serialization.load_pem_private_key(data, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise KeyFileError(f"{path} holds no private key in PEM without a password") from error
-    if not isinstance(key, kind):
-        raise KeyFileError(f"{path} does not hold {_NAMES[kind]}")
+    if not isinstance(key, (Ed25519PrivateKey, X25519PrivateKey)):
+        raise KeyFileError(f"{path} holds neither an Ed25519 nor an X25519 key")
     return key
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ SLOTS = 1 << 16
 WINDOWS = 1 << 32
 
 _FIELDS = -70001  # private-use COSE header label
+_PLACE = struct.Struct(">BIH32s")  # version, window, slot, policy digest: of one length whatever the numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class VoucherHeader:
 
     def to_cose(self) -> dict[int, Any]:
         """The header as COSE protected fields."""
-        return {cose.KEY_ID: self.device_id, _FIELDS: [self.version, self.window, self.slot, self.policy_digest]}
+        place = _PLACE.pack(self.version, self.window, self.slot, self.policy_digest)
+        return {cose.KEY_ID: self.device_id, _FIELDS: place}
 
     @classmethod
     def from_cose(cls, fields: dict[int, Any]) -> VoucherHeader:
@@ -48,19 +51,16 @@ class VoucherHeader:
         Raises:
             VoucherError: ``malformed``, or ``unknown-version``.
         """
-        inner = fields.get(_FIELDS)
-        if set(fields) != {cose.ALGORITHM, cose.KEY_ID, _FIELDS} or not isinstance(inner, list) or len(inner) != 4:
+        if set(fields) != {cose.ALGORITHM, cose.KEY_ID, _FIELDS}:
             raise VoucherError("malformed", "the voucher's header does not have the fields of a voucher")
-        version, window, slot, policy = inner
-        device = fields[cose.KEY_ID]
-        if any(type(number) is not int for number in (version, window, slot)):
-            raise VoucherError("malformed", "the voucher's version, window and slot must be whole numbers")
+        device, place = fields[cose.KEY_ID], fields[_FIELDS]
+        if not (isinstance(device, bytes) and len(device) == 16 and isinstance(place, bytes)):
+            raise VoucherError("malformed", "the voucher's device id or place is of the wrong kind")
+        if len(place) != _PLACE.size:
+            raise VoucherError("malformed", f"the voucher's place has {len(place)} bytes, not {_PLACE.size}")
+        version, window, slot, policy = _PLACE.unpack(place)
         if version != VERSION:
             raise VoucherError("unknown-version", f"voucher version {version} is not known here, only {VERSION}")
-        if not (0 <= window < WINDOWS and 0 <= slot < SLOTS):
-            raise VoucherError("malformed", "the voucher's window or slot is out of range")
-        if not (isinstance(device, bytes) and len(device) == 16 and isinstance(policy, bytes) and len(policy) == 32):
-            raise VoucherError("malformed", "the voucher's device id or policy digest has the wrong length")
         return cls(device, window, slot, policy, version)
 
 

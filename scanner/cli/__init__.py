@@ -1,0 +1,3 @@
+"""The command ``scanner``."""
+
+from scanner.cli.app import main as main

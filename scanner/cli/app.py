@@ -1,0 +1,63 @@
+"""Put the commands together, and turn every error into one line and an exit code.
+
+Exit codes: 0 done (``scan``: no match), 10 ``scan`` found a match, 2 error or wrong use, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import scanner
+from scanner.cli import demo, hashing, hashset, intake, keys, scan
+from scanner.cli.output import EXIT_ERROR, fail
+from scanner.errors import ScannerError
+
+app = typer.Typer(
+    name="scanner",
+    help="Check pictures against a list of known hashes, on the device, before they are encrypted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("hash")(hashing.hash_files)
+app.command("scan")(scan.scan_files)
+app.command("demo")(demo.run_demo)
+app.add_typer(hashset.app, name="hashset")
+app.add_typer(keys.app, name="keys")
+app.add_typer(intake.app, name="intake")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"prescan {scanner.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Check pictures against a list of known hashes, on the device, before they are encrypted.
+
+    A first walk: scanner demo. Then build a list (scanner hashset build) and check pictures against it (scanner scan).
+    """
+
+
+def main() -> None:
+    """Run the command with the process's arguments and exit."""
+    try:
+        app()
+    except ScannerError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("interrupted; nothing half-done was left behind", code=130)
+    except BrokenPipeError:
+        # Whoever read our output stopped reading: no error of ours. Keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_ERROR)

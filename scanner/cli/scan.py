@@ -1,0 +1,73 @@
+"""``scanner scan``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scanner.cli.output import EXIT_ERROR, EXIT_MATCH, TASK, fail, print_json, progress
+from scanner.profiles import profile_named
+from scanner.types import Outcome, Verdict
+
+
+def scan_files(
+    paths: Annotated[list[Path], typer.Argument(help="Pictures or folders.", metavar="PATH...", show_default=False)],
+    hashset: Annotated[Path, typer.Option("--hashset", "-s", help="The list to check against.", show_default=False)],
+    profile: Annotated[
+        str, typer.Option("--profile", "-p", help="standard, report-only or strict.", metavar="NAME")
+    ] = "standard",
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Check pictures against a hash set.
+
+    Nothing is sent anywhere. Exit code 0: no match; 10: at least one match; 2: a picture could not be checked.
+
+    Example: scanner scan --hashset known.prescan holiday.jpg
+    """
+    from scanner.hashset import HashSet, find_files
+    from scanner.pipeline import Scanner
+
+    chosen = profile_named(profile)
+    files = [file for path in paths for file in (find_files(path) if path.is_dir() else [path])]
+    if not files:
+        fail("no files in the folder; give pictures, or a folder that holds some")
+    outcomes = set()
+    with HashSet.open(hashset) as known, progress("scanning", len(files)) as bar:
+        scanner = Scanner(known, chosen)
+        for path in files:
+            started = time.perf_counter()
+            verdict = scanner.scan(path)
+            milliseconds = 1000 * (time.perf_counter() - started)
+            outcomes.add(verdict.outcome)
+            if json:
+                print_json(_fields(path, verdict, milliseconds))
+            else:
+                typer.echo(_line(path, verdict))
+            bar.advance(TASK)
+    if Outcome.MATCH in outcomes:
+        raise typer.Exit(EXIT_MATCH)
+    if outcomes & {Outcome.UNSCANNABLE, Outcome.ERROR, Outcome.TIMEOUT}:
+        raise typer.Exit(EXIT_ERROR)
+
+
+def _line(path: Path, verdict: Verdict) -> str:
+    label = verdict.matches[0].label if verdict.matches else ""
+    return f"{verdict.outcome:<12}{verdict.action:<5} {path}: {verdict.reason}{f' ({label})' if label else ''}"
+
+
+def _fields(path: Path, verdict: Verdict, milliseconds: float) -> dict[str, Any]:
+    return {
+        "file": str(path),
+        "outcome": verdict.outcome,
+        "action": verdict.action,
+        "reason": verdict.reason,
+        "hash": verdict.hash.hex if verdict.hash else None,
+        "quality": verdict.quality,
+        "matches": [
+            {"index": m.index, "distance": m.distance, "cluster": m.cluster, "label": m.label} for m in verdict.matches
+        ],
+        "milliseconds": round(milliseconds, 3),
+    }
