@@ -71,7 +71,7 @@ EDITS: Mapping[str, Callable[[Image.Image], bytes]] = MappingProxyType(
     {
         "JPEG q60": _reencoded,
         "half size": _halved,
-        "crop 1 %, WebP": _cropped,
+        "crop, WebP": _cropped,
         "CMYK": _for_print,
         "EXIF turn": _sideways,
     }
