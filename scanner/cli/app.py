@@ -1,19 +1,18 @@
 """Put the commands together, and turn every error into one line and an exit code.
 
-Exit codes: 0 done (``scan``: no match), 10 ``scan`` found a match, 2 error or wrong use, 130 interrupted.
+Exit codes: 0 done (``scan``: no match), 10 ``scan`` found a match, 2 error or wrong use, 130 interrupted
+(Ctrl-C), 1 whoever read the output stopped reading.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Annotated
 
 import typer
 
 import scanner
 from scanner.cli import demo, hashing, hashset, intake, keys, scan
-from scanner.cli.output import EXIT_ERROR, fail
+from scanner.cli.output import EXIT_INTERRUPTED, fail
 from scanner.errors import ScannerError
 
 app = typer.Typer(
@@ -55,9 +54,7 @@ def main() -> None:
         app()
     except ScannerError as error:
         fail(str(error))
-    except KeyboardInterrupt:
-        fail("interrupted; nothing half-done was left behind", code=130)
-    except BrokenPipeError:
-        # Whoever read our output stopped reading: no error of ours. Keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_ERROR)
+    except SystemExit as stop:
+        if stop.code == EXIT_INTERRUPTED:  # typer ends so on Ctrl-C, without a word
+            fail("interrupted; nothing half-done was left behind", EXIT_INTERRUPTED)
+        raise

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 EXIT_MATCH = 10
 EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
 

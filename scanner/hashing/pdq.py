@@ -35,6 +35,7 @@ _BASIS: F32 = np.array(
     ],
     np.float32,
 )
+_BASIS_T: F32 = np.ascontiguousarray(_BASIS.T)
 
 _ODD = np.where(np.arange(kernels.KEPT) % 2 == 0, np.float32(-1), np.float32(1))  # mirrors odd frequencies
 _EVEN = np.ones(kernels.KEPT, np.float32)
@@ -124,25 +125,21 @@ def _coefficients(pixels: U8) -> tuple[F32, int]:
     coefficients = np.zeros((kernels.KEPT, kernels.KEPT), np.float32)
     if min(height, width) < SMALLEST_SIDE:
         return coefficients, 0
-    if pixels.ndim == 3:
-        plane = np.empty((height, width), np.float32)
-        kernels.luma_into(pixels, plane)
-    else:
-        plane = pixels.astype(np.float32)
-    if (height, width) != (kernels.SIDE, kernels.SIDE):  # a picture of the sample's own size is not filtered
-        other = np.empty_like(plane)
-        totals = np.empty(width, np.float32)
-        for _ in range(2):
-            kernels.box_rows_into(plane, other, _window(width))
-            kernels.box_columns_into(other, plane, _window(height), totals)
-    sample = np.empty((kernels.SIDE, kernels.SIDE), np.float32)
-    kernels.sample_into(plane, sample)
-    kernels.dct_into(sample, _BASIS, np.empty((kernels.KEPT, kernels.SIDE), np.float32), coefficients)
+    sample = _sample(np.ascontiguousarray(pixels))
+    half = np.empty((kernels.KEPT, kernels.SIDE), np.float32)
+    kernels.dct_into(sample, _BASIS, _BASIS_T, half, coefficients)
     return coefficients, min(100, int(kernels.gradient_sum(sample)) // 90)
 
 
-def _window(side: int) -> int:
-    return (side + 2 * kernels.SIDE - 1) // (2 * kernels.SIDE)
+def _sample(pixels: U8) -> F32:
+    height, width = pixels.shape[:2]
+    grey = pixels.ndim == 2
+    if (height, width) == (kernels.SIDE, kernels.SIDE):  # a picture of the sample's own size is not filtered
+        return (pixels if grey else pixels @ np.array([0.299, 0.587, 0.114])).astype(np.float32)
+    sample = np.empty((kernels.SIDE, kernels.SIDE), np.float32)
+    run = kernels.filter_grey_into if grey else kernels.filter_rgb_into
+    run(pixels.reshape(-1), height, width, sample.reshape(-1))
+    return sample
 
 
 def _bits(coefficients: F32) -> bytes:

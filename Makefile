@@ -1,0 +1,45 @@
+# make demo, make test: each sets up .venv by itself. The other targets are named in the README.
+PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+
+.PHONY: demo test lint types tests-only bench clean
+
+demo: $(VENV)/demo.done
+	$(BIN)/scanner demo
+
+test: lint types tests-only
+
+lint: $(VENV)/dev.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.done
+	$(BIN)/mypy
+
+tests-only: $(VENV)/dev.done
+	@sh tests/fetch_system_parts.sh
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+bench: $(VENV)/bench.done
+	$(BIN)/python -m benchmarks.hashing
+	$(BIN)/python -m benchmarks.start
+
+$(VENV)/python.done:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "prescan needs Python 3.11 or newer; run: make PYTHON=python3.12"; exit 2; }
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/%.done: $(VENV)/python.done pyproject.toml constraints.txt
+	$(PIP_INSTALL) --editable '.[$*]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Speed and accuracy, measured through public names only. Raw figures are stored first, tables made from them."""
