@@ -20,7 +20,7 @@ from numba.extending import intrinsic, lower_builtin
 
 LANES = 16
 
-if config.DISABLE_JIT:
+if config.DISABLE_JIT:  # type: ignore[attr-defined]
 
     def load(array, at):
         return array[at : at + LANES].copy()
@@ -113,7 +113,7 @@ else:
         """Sixteen float32 from array[at]."""
 
         def generate(context, builder, sig, args):
-            return builder.load(_address(context, builder, sig.args[0], *args, _VECTOR), align=4)
+            return builder.load(_address(context, builder, sig.args[0], args[0], args[1], _VECTOR), align=4)
 
         return _vector(array, types.intp), generate
 
@@ -122,7 +122,7 @@ else:
         """array[at : at + 16] = vector."""
 
         def generate(context, builder, sig, args):
-            builder.store(args[2], _address(context, builder, sig.args[0], *args[:2], _VECTOR), align=4)
+            builder.store(args[2], _address(context, builder, sig.args[0], args[0], args[1], _VECTOR), align=4)
             return context.get_dummy_value()
 
         return types.void(array, types.intp, _vector), generate
