@@ -20,6 +20,7 @@ import numpy as np
 from scanner.errors import HashShapeError, StorageError
 from scanner.hashset import format as layout
 from scanner.hashset.entry import Entry, cluster_of
+from scanner.index.engines import engine_for
 from scanner.profiles import algorithm_named
 
 
@@ -122,9 +123,14 @@ class HashSetBuilder:
             "labels": np.array(self._labels, "<u4").tobytes(),
             "label_texts": json.dumps(list(self._label_numbers)).encode("ascii"),
         }
+        if engine_for(len(self)) == "multi":
+            from scanner.index.tables import build_tables
+
+            codes = np.frombuffer(self._codes, np.uint8).reshape(len(self), self.settings.bits // 8)
+            sections["tables"] = build_tables(codes).tobytes()
         placed: dict[str, layout.Section] = {}
         position = 0
-        for name in layout.SECTIONS:
+        for name in sections:
             data = sections[name]
             placed[name] = layout.Section(position, len(data), hashlib.sha256(data).hexdigest())
             position += len(data) + len(layout.padding(len(data)))
@@ -132,7 +138,7 @@ class HashSetBuilder:
             self.name, self.epoch, self.settings.name, self.settings.bits, self.radius, self.quality_floor, len(self),
             placed,
         ).to_bytes()  # fmt: skip
-        parts = [piece for name in layout.SECTIONS for piece in (sections[name], layout.padding(len(sections[name])))]
+        parts = [piece for name in sections for piece in (sections[name], layout.padding(len(sections[name])))]
         replace_file(Path(path), [*parts, header, layout.footer(position, header)])
         return hashlib.sha256(header).digest()
 

@@ -14,6 +14,7 @@ Layout::
     clusters   count x u64
     labels     count x u32, each a position in label_texts
     label_texts  JSON array of the distinct labels, ASCII
+    tables     only in larger sets: the search tables of the codes (scanner.index.tables)
     header     JSON object, keys sorted, ASCII (HEADER_KEYS); names each section's offset, length, SHA-256
     footer     u64 header offset, u64 header length, 32 bytes SHA-256 of the header, 8 bytes MAGIC
 """
@@ -33,7 +34,8 @@ from scanner.profiles import ALGORITHMS
 FORMAT_VERSION = 1
 MAGIC = b"PRESCAN\x01"
 ALIGNMENT = 64
-SECTIONS = ("codes", "clusters", "labels", "label_texts")
+SECTIONS = ("codes", "clusters", "labels", "label_texts", "tables")
+OPTIONAL = frozenset({"tables"})
 LARGEST_HEADER = 1 << 20
 
 _FOOTER = struct.Struct("<QQ32s8s")
@@ -111,6 +113,10 @@ class Header:
             raise HashSetError(f"the hash set's header is not valid ({type(error).__name__}: {error})") from error
         return header
 
+    def present(self) -> list[str]:
+        """Names of the sections the file has, in order."""
+        return [name for name in SECTIONS if name in self.sections]
+
     def check(self) -> None:
         """Raise HashSetError unless the fields agree with each other."""
         numbers = {name: getattr(self, name) for name in HEADER_KEYS if name not in {"name", "algorithm"}}
@@ -127,7 +133,7 @@ class Header:
             "clusters": 8 * self.count,
             "labels": 4 * self.count,
         }
-        if set(self.sections) != set(SECTIONS) or any(
+        if not set(SECTIONS) - OPTIONAL <= set(self.sections) <= set(SECTIONS) or any(
             self.sections[name].length != length for name, length in lengths.items()
         ):
             raise HashSetError("the hash set's sections do not fit its count of entries")
@@ -176,7 +182,7 @@ def gaps(header: Header, header_offset: int) -> Iterator[tuple[int, int]]:
         HashSetError: sections overlap, leave the file or lie further apart than padding explains.
     """
     position = 0
-    for name in SECTIONS:
+    for name in header.present():
         part = header.sections[name]
         if part.offset != position:
             raise HashSetError(f"the hash set's section {name} is not where it belongs: the file is corrupt")

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from scanner.errors import HashSetError, StorageError
+from scanner.errors import HashSetError, HashShapeError, StorageError
 from scanner.hashset import format as layout
 from scanner.hashset.entry import Entry
+from scanner.index.tables import check_tables
 from scanner.profiles import ALGORITHMS, AlgorithmSettings
 from scanner.types import Match, PerceptualHash
 
@@ -36,6 +37,7 @@ class HashSet:
         self.codes = self._codes()
         self.clusters = self._column("clusters", np.dtype("<u8"))
         self.labels = self._column("labels", np.dtype("<u4"))
+        self.tables = self._bytes("tables") if "tables" in header.sections else None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> HashSet:
@@ -62,7 +64,7 @@ class HashSet:
 
     def close(self) -> None:
         """Give the file back. Anything made from the set must no longer be used."""
-        del self.codes, self.clusters, self.labels
+        del self.codes, self.clusters, self.labels, self.tables
         with suppress(BufferError):  # an index still looks at it: the mapping goes when the index does
             self._file.close()
 
@@ -122,13 +124,19 @@ def _verified(file: memoryview) -> tuple[layout.Header, bytes, tuple[str, ...]]:
     for start, end in layout.gaps(header, offset):
         if any(file[start:end]):
             raise HashSetError("padding holds data: the file is corrupt")
-    for name in layout.SECTIONS:
+    for name in header.present():
         part = header.sections[name]
         if hashlib.sha256(file[part.offset : part.offset + part.length]).hexdigest() != part.sha256:
             raise HashSetError(f"section {name} does not match its SHA-256: the file is corrupt")
     prefix = layout.faiss_prefix(header.bits, header.count)
     if file[: len(prefix)] != prefix:
         raise HashSetError("the FAISS part does not say what the header says")
+    if "tables" in header.sections:
+        part = header.sections["tables"]
+        try:
+            check_tables(np.frombuffer(file, np.uint8, part.length, part.offset), header.count, header.bits)
+        except HashShapeError as error:
+            raise HashSetError(str(error)) from error
     return header, digest, _label_texts(file, header)
 
 

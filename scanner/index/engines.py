@@ -1,15 +1,37 @@
-"""Engines by name."""
+"""Engines by name, and which one is the fastest for a set."""
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from scanner.errors import UnknownNameError
-from scanner.hashset import HashSet
-from scanner.index.hits import Index
+from scanner.index.hits import Codes, Index
 
-ENGINES = ("flat", "faiss")
+ENGINES = ("flat", "multi", "faiss")
+CROSSOVER = 2048
+"""Entries from which tables pay: below, looking at every entry is as fast and needs no tables."""
 
 
-def open_index(known: HashSet, engine: str = "auto") -> Index:
+class Searchable(Protocol):
+    """What an engine needs of a hash set."""
+
+    @property
+    def codes(self) -> Codes:
+        """Packed hashes; shape ``(n, bits // 8)``, uint8."""
+        ...
+
+    @property
+    def tables(self) -> Codes | None:
+        """The block of tables, if the set holds one."""
+        ...
+
+
+def engine_for(count: int) -> str:
+    """Name the fastest engine for so many entries."""
+    return "flat" if count < CROSSOVER else "multi"
+
+
+def open_index(known: Searchable, engine: str = "auto") -> Index:
     """Make a hash set searchable.
 
     Args:
@@ -19,10 +41,16 @@ def open_index(known: HashSet, engine: str = "auto") -> Index:
     Raises:
         UnknownNameError: no such engine.
     """
-    if engine in {"flat", "auto"}:
+    if engine == "auto":
+        engine = engine_for(len(known.codes))
+    if engine == "flat":
         from scanner.index.flat import FlatIndex
 
         return FlatIndex(known.codes)
+    if engine == "multi":
+        from scanner.index.multi import MultiIndex
+
+        return MultiIndex(known.codes, known.tables)
     if engine == "faiss":
         from scanner.index.faiss import FaissIndex
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scanner.index.hits import Codes, Hits, checked_codes, checked_query
+from scanner.index.hits import Codes, Hits, check_query, checked_codes
 
 
 class FaissIndex:
@@ -25,8 +25,8 @@ class FaissIndex:
 
     def search(self, code: bytes, radius: int) -> Hits:
         """Find every entry at distance ``radius`` or less; see :class:`scanner.index.Index`."""
-        query = checked_query(code, radius, self.bits)
+        check_query(code, radius, self.bits)
         # faiss keeps distances below its radius, not at it: the only place where that matters.
-        _, distances, indices = self._index.range_search(query[None, :], radius + 1)
+        _, distances, indices = self._index.range_search(np.frombuffer(code, np.uint8)[None, :], radius + 1)
         order = np.argsort(indices, kind="stable")
-        return Hits(indices[order].astype(np.int64), distances[order].astype(np.uint16))
+        return Hits(indices[order].astype(np.int64), distances[order].astype(np.int64))

@@ -7,17 +7,15 @@ import numpy.typing as npt
 
 from scanner.errors import HashShapeError
 from scanner.index import _kernels as kernels
-from scanner.index.hits import Codes, Hits, checked_codes, checked_query
-
-FIRST_CAPACITY = 64
-"""Room for hits at first; it grows as needed, so no hit is ever lost."""
+from scanner.index import _scan_kernels as scan_kernels
+from scanner.index.hits import NO_HITS, Codes, Hits, check_query, checked_codes
 
 
 class FlatIndex:
     """The ``flat`` engine.
 
     Args:
-        codes: packed hashes; shape ``(n, bits // 8)``, uint8, ``bits`` a multiple of 64; ``n`` may be 0.
+        codes: packed hashes; shape ``(n, 8)`` or ``(n, 32)``, uint8; ``n`` may be 0.
 
     Raises:
         HashShapeError: another shape or dtype.
@@ -28,26 +26,18 @@ class FlatIndex:
     def __init__(self, codes: Codes) -> None:
         codes = checked_codes(codes)
         self.bits = 8 * codes.shape[1]
-        self._bank = codes.view(np.uint64)
+        self._count = len(codes)
+        self._rows = codes.reshape(-1)
+        self._scan = kernels.scan_one_256 if self.bits == 256 else kernels.scan_one_64
 
     def __len__(self) -> int:
-        return len(self._bank)
+        return self._count
 
     def search(self, code: bytes, radius: int) -> Hits:
         """Find every entry at distance ``radius`` or less; see :class:`scanner.index.Index`."""
-        query = checked_query(code, radius, self.bits).view(np.uint64)
-        capacity, first, done = FIRST_CAPACITY, 0, len(self._bank)
-        parts: list[Hits] = []
-        while True:
-            part = Hits(np.empty(capacity, np.int64), np.empty(capacity, np.uint16))
-            found, first = kernels.within_into(query, self._bank, radius, first, *part)
-            parts.append(Hits(part.indices[:found], part.distances[:found]))
-            if first == done:
-                break
-            capacity *= 4
-        if len(parts) == 1:
-            return parts[0]
-        return Hits(np.concatenate([p.indices for p in parts]), np.concatenate([p.distances for p in parts]))
+        check_query(code, radius, self.bits)
+        found = self._scan(code, radius, self._rows, self._count)
+        return NO_HITS if found is None else Hits(found[0], found[1])
 
 
 def distances(query: npt.NDArray[np.uint64], bank: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint16]:
@@ -69,5 +59,5 @@ def distances(query: npt.NDArray[np.uint64], bank: npt.NDArray[np.uint64]) -> np
             f"not {query.dtype} {query.shape} and {bank.dtype} {bank.shape}"
         )
     out = np.empty(len(bank), np.uint16)
-    kernels.distances_into(query, bank, out)
+    scan_kernels.distances_into(query, bank, out)
     return out

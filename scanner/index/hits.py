@@ -10,6 +10,8 @@ import numpy.typing as npt
 from scanner.errors import HashShapeError
 
 Codes = npt.NDArray[np.uint8]
+WIDTHS = (64, 256)
+"""Lengths of hash, in bits, that the compiled engines search."""
 
 
 class Hits(NamedTuple):
@@ -17,11 +19,20 @@ class Hits(NamedTuple):
 
     Attributes:
         indices: positions in the hash set; shape ``(k,)``, int64, ascending.
-        distances: bits of difference; shape ``(k,)``, uint16.
+        distances: bits of difference; shape ``(k,)``, int64.
     """
 
     indices: npt.NDArray[np.int64]
-    distances: npt.NDArray[np.uint16]
+    distances: npt.NDArray[np.int64]
+
+
+def _empty() -> npt.NDArray[np.int64]:
+    nothing = np.empty(0, np.int64)
+    nothing.setflags(write=False)
+    return nothing
+
+
+NO_HITS = Hits(_empty(), _empty())
 
 
 class Index(Protocol):
@@ -49,18 +60,18 @@ class Index(Protocol):
         ...
 
 
-def checked_query(code: bytes, radius: int, bits: int) -> Codes:
-    """View a query as bytes, ``(bits // 8,)`` uint8, or raise HashShapeError."""
-    query = np.frombuffer(code, np.uint8)
-    if query.size != bits // 8:
-        raise HashShapeError(f"a query has {bits // 8} bytes, this has {query.size}")
+def check_query(code: bytes, radius: int, bits: int) -> None:
+    """Raise HashShapeError unless a query fits."""
+    if len(code) * 8 != bits:
+        raise HashShapeError(f"a query has {bits // 8} bytes, this has {len(code)}")
     if not 0 <= radius <= bits:
         raise HashShapeError(f"a radius is 0 to {bits}, not {radius}")
-    return query
 
 
 def checked_codes(codes: Codes) -> Codes:
-    """Return codes, ``(n, bits // 8)`` uint8 C-contiguous with whole 64-bit words, or raise HashShapeError."""
-    if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] % 8 or not codes.shape[1]:
-        raise HashShapeError(f"codes are uint8 of shape (n, 8 k), not {codes.dtype} of shape {codes.shape}")
-    return np.ascontiguousarray(codes)
+    """Return codes as a read-only C-contiguous view or copy, or raise HashShapeError."""
+    if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] * 8 not in WIDTHS:
+        raise HashShapeError(f"codes are uint8 of shape (n, 8) or (n, 32), not {codes.dtype} of shape {codes.shape}")
+    view = np.ascontiguousarray(codes).view()
+    view.setflags(write=False)
+    return view

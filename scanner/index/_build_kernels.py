@@ -1,0 +1,35 @@
+"""Compiled building of a table block: buckets by counting sort, one chunk at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scanner.index._intrinsics import compiled, pointer
+from scanner.index._kernels import CHUNK_BITS, chunk_of
+
+
+@compiled
+def build_chunk_into(rows, count, words, chunk, bits, offsets, sketches, ids):
+    """Fill one chunk's part of the tables of a block.
+
+    rows (count * words * 8,) u8; offsets (chunks * 2^bits + 1,) u32; sketches and ids (chunks * count + padding,)
+    u16 and u32. The last offset is the caller's to write.
+    """
+    base = pointer(rows, 0, np.uint64)
+    buckets = 1 << bits
+    unread = CHUNK_BITS - bits
+    following = (chunk + 1) & (4 * words - 1)
+    places = np.zeros(buckets + 1, np.int64)
+    for row in range(count):
+        places[(chunk_of(base, row * words, chunk) >> unread) + 1] += 1
+    for bucket in range(buckets):
+        places[bucket + 1] += places[bucket]
+    for bucket in range(buckets):
+        places[bucket] += chunk * count
+        offsets[chunk * buckets + bucket] = places[bucket]
+    for row in range(count):
+        value = chunk_of(base, row * words, chunk)
+        place = places[value >> unread]
+        places[value >> unread] = place + 1
+        ids[place] = row
+        sketches[place] = ((value << bits) & 0xFFFF) | (chunk_of(base, row * words, following) >> unread)

@@ -1,0 +1,198 @@
+"""What the search kernels need and numba does not have, in portable LLVM IR: typed pointers into one block of bytes,
+scratch space on the stack (so that many threads may search at once), prefetches, and comparisons of many values.
+
+With the JIT off (``NUMBA_DISABLE_JIT=1``) the same names are plain Python, so that the kernels run and are tested as
+Python too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import config, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+SKETCHES = 32  # sketches compared at once
+ROWS = 8  # rows of four words compared at once
+compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+
+if config.DISABLE_JIT:  # type: ignore[attr-defined]
+
+    def inline(function):
+        return function
+
+    def pointer(block, offset, dtype):
+        tail = np.frombuffer(block, np.uint8)[int(offset) :]
+        size = np.dtype(dtype).itemsize
+        return tail[: tail.size // size * size].view(dtype)
+
+    def scratch(dtype, count):
+        return lambda: np.zeros(count, dtype)
+
+    def prefetch(base, index):
+        pass
+
+    def put(base, index, value):
+        base[index] = value
+
+    def word(base, index):
+        return base[index]
+
+    def sketches_within(base, index, sketch, limit):
+        near = ((int(base[index + lane]) ^ int(sketch)).bit_count() <= limit for lane in range(SKETCHES))
+        return np.uint64(sum(hit << lane for lane, hit in enumerate(near)))
+
+    def rows_within(base, index, q0, q1, q2, q3, limit):
+        mask = 0
+        for lane in range(ROWS):
+            row = base[4 * (index + lane) :][:4]
+            distance = sum((int(word) ^ int(q)).bit_count() for word, q in zip(row, (q0, q1, q2, q3), strict=True))
+            mask |= (distance <= limit) << lane
+        return np.uint64(mask)
+
+    def lowest_bit(word):
+        return (int(word) & -int(word)).bit_length() - 1
+
+    def popcount(word):
+        return int(word).bit_count()
+
+else:
+    inline = njit(nogil=True, inline="always", error_model="numpy", boundscheck=False)
+    _I8_POINTER = ir.IntType(8).as_pointer()
+    _I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+
+    def _lanes(indices):
+        indices = list(indices)
+        return ir.Constant(ir.VectorType(_I32, len(indices)), indices)
+
+    def _undefined(element, count):
+        return ir.Constant(ir.VectorType(element, count), ir.Undefined)
+
+    def _splat(builder, value, element, count):
+        one = builder.insert_element(_undefined(element, count), value, ir.Constant(_I32, 0))
+        return builder.shuffle_vector(one, _undefined(element, count), _lanes([0] * count))
+
+    def _call(builder, name, result, *args):
+        kind = ir.FunctionType(result, [arg.type for arg in args])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), list(args))
+
+    @intrinsic
+    def pointer(typing_context, block, offset, dtype):
+        """Pointer to values of dtype, offset bytes into a block (an array or bytes)."""
+        kind = dtype.dtype
+
+        def generate(context, builder, sig, args):
+            start = builder.bitcast(context.make_array(sig.args[0])(context, builder, args[0]).data, _I8_POINTER)
+            place = builder.gep(start, [args[1]])
+            return builder.bitcast(place, context.get_value_type(kind).as_pointer())
+
+        return types.CPointer(kind)(block, types.int64, dtype), generate
+
+    def scratch(dtype, count):
+        """Make an intrinsic that gives count values of dtype on the stack of the calling kernel."""
+        kind = types.NumberClass(getattr(types, np.dtype(dtype).name)).dtype
+
+        @intrinsic
+        def allocate(typing_context):
+            def generate(context, builder, sig, args):
+                element = context.get_value_type(kind)
+                with builder.goto_entry_block():
+                    place = builder.alloca(ir.ArrayType(element, count))
+                    place.align = 64
+                return builder.bitcast(place, element.as_pointer())
+
+            return types.CPointer(kind)(), generate
+
+        return allocate
+
+    @intrinsic
+    def prefetch(typing_context, base, index):
+        """Ask for the cache line of base[index]."""
+
+        def generate(context, builder, sig, args):
+            place = builder.bitcast(builder.gep(args[0], [args[1]]), _I8_POINTER)
+            read, keep, data = (ir.Constant(_I32, value) for value in (0, 3, 1))
+            _call(builder, "llvm.prefetch.p0", ir.VoidType(), place, read, keep, data)
+            return context.get_dummy_value()
+
+        return types.void(base, types.int64), generate
+
+    @intrinsic
+    def put(typing_context, base, index, value):
+        """base[index] = value."""
+
+        def generate(context, builder, sig, args):
+            builder.store(args[2], builder.gep(args[0], [args[1]]))
+            return context.get_dummy_value()
+
+        return types.void(base, types.int64, base.dtype), generate
+
+    @intrinsic
+    def word(typing_context, base, index):
+        """base[index], a u64 at any address: codes in a file begin where FAISS puts them."""
+
+        def generate(context, builder, sig, args):
+            return builder.load(builder.gep(args[0], [args[1]]), align=1)
+
+        return types.uint64(base, types.int64), generate
+
+    @intrinsic
+    def sketches_within(typing_context, base, index, sketch, limit):
+        """Compare 32 sketches: bit l is set iff popcount(base[index + l] ^ sketch) <= limit."""
+
+        def generate(context, builder, sig, args):
+            vector = ir.VectorType(_I16, SKETCHES)
+            place = builder.bitcast(builder.gep(args[0], [args[1]]), vector.as_pointer())
+            stored = builder.load(place, align=2)
+            wanted = _splat(builder, builder.trunc(args[2], _I16), _I16, SKETCHES)
+            most = _splat(builder, builder.trunc(args[3], _I16), _I16, SKETCHES)
+            bits = _call(builder, f"llvm.ctpop.v{SKETCHES}i16", vector, builder.xor(stored, wanted))
+            near = builder.icmp_unsigned("<=", bits, most)
+            return builder.zext(builder.bitcast(near, ir.IntType(SKETCHES)), _I64)
+
+        return types.uint64(base, types.int64, types.uint64, types.int64), generate
+
+    @intrinsic
+    def rows_within(typing_context, base, index, q0, q1, q2, q3, limit):
+        """Compare 8 rows of four words: bit l is set iff row index + l is within limit bits of (q0, q1, q2, q3)."""
+
+        def generate(context, builder, sig, args):
+            count = 4 * ROWS
+            vector = ir.VectorType(_I64, count)
+            start = builder.gep(args[0], [builder.mul(args[1], ir.Constant(_I64, 4))])
+            stored = builder.load(builder.bitcast(start, vector.as_pointer()), align=1)
+            query = _undefined(_I64, 4)
+            for word in range(4):
+                query = builder.insert_element(query, args[2 + word], ir.Constant(_I32, word))
+            query = builder.shuffle_vector(query, _undefined(_I64, 4), _lanes(lane & 3 for lane in range(count)))
+            total = _call(builder, f"llvm.ctpop.v{count}i64", vector, builder.xor(stored, query))
+            while count > ROWS:
+                nothing = _undefined(_I64, count)
+                even = builder.shuffle_vector(total, nothing, _lanes(range(0, count, 2)))
+                odd = builder.shuffle_vector(total, nothing, _lanes(range(1, count, 2)))
+                total = builder.add(even, odd)
+                count //= 2
+            near = builder.icmp_unsigned("<=", total, _splat(builder, args[6], _I64, ROWS))
+            return builder.zext(builder.bitcast(near, ir.IntType(ROWS)), _I64)
+
+        words = [types.uint64] * 4
+        return types.uint64(base, types.int64, *words, types.int64), generate
+
+    @intrinsic
+    def lowest_bit(typing_context, word):
+        """Position of the lowest set bit; the word is not 0."""
+
+        def generate(context, builder, sig, args):
+            return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+        return types.int64(types.uint64), generate
+
+    @intrinsic
+    def popcount(typing_context, word):
+        """Bits set in a u64."""
+
+        def generate(context, builder, sig, args):
+            return builder.ctpop(args[0])
+
+        return types.int64(types.uint64), generate
