@@ -6,3 +6,4 @@ from scanner.index.engines import engine_for as engine_for
 from scanner.index.engines import open_index as open_index
 from scanner.index.hits import Hits as Hits
 from scanner.index.hits import Index as Index
+from scanner.index.hits import ManyHits as ManyHits

@@ -79,7 +79,10 @@ else:
 
     @intrinsic
     def pointer(typing_context, block, offset, dtype):
-        """Pointer to values of dtype, offset bytes into a block (an array or bytes)."""
+        """Pointer to values of dtype, offset bytes into a block (an array or bytes).
+
+        It does not keep the block alive: take it of an argument of the kernel, or of an array that is used afterwards.
+        """
         kind = dtype.dtype
 
         def generate(context, builder, sig, args):

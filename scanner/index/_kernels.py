@@ -165,10 +165,12 @@ def _scan_kernel(words, distance):
     return scan
 
 
-def _first_from_kernel(words, chunks):
+def _first_from_kernel(words):
+    chunks = 4 * words
+
     @inline
-    def first_from(query_at, query, rows, row, chunk, radius, unread):
-        """Whether no chunk before this one has the row as a candidate; unread is 16 - p."""
+    def first_from(query, query_at, rows, row, chunk, radius, unread):
+        """Whether no chunk before this one has the row as a candidate of this hash; unread is 16 - p."""
         for c in range(chunk):
             following = (c + 1) & (chunks - 1)
             own = allowance(radius, chunks, c)
@@ -184,13 +186,15 @@ def _first_from_kernel(words, chunks):
     return first_from
 
 
-def search_kernels(words):
-    """Make the kernels for hashes of so many words (1 or 4): scan, search, and the doors to both."""
+distance_256, distance_64 = _distance_kernel(4), _distance_kernel(1)
+words_of_256, words_of_64 = _words_kernel(4), _words_kernel(1)
+first_from_256, first_from_64 = _first_from_kernel(4), _first_from_kernel(1)
+scan_256, scan_64 = _scan_kernel(4, distance_256), _scan_kernel(1, distance_64)
+
+
+def _search_kernels(words, distance, words_of, first_from, scan):
+    """Make the doors to search and scan for hashes of so many words (1 or 4)."""
     chunks = 4 * words
-    distance = _distance_kernel(words)
-    words_of = _words_kernel(words)
-    first_from = _first_from_kernel(words, chunks)
-    scan = _scan_kernel(words, distance)
     new_keys = scratch(np.int64, chunks + 1)
     new_probes = scratch(np.uint32, PROBES + 32)
     new_candidates = scratch(np.uint32, _CANDIDATES + 32)
@@ -234,7 +238,7 @@ def search_kernels(words):
                     if away > radius:
                         continue
                     last = row
-                    if first_from(0, at, rows, row, chunk, radius, unread):
+                    if first_from(at, 0, rows, row, chunk, radius, unread):
                         if found == capacity:
                             return -1
                         put(hits, found, packed(row, away))
@@ -406,7 +410,7 @@ def search_kernels(words):
             room = np.empty(capacity, np.uint64)
             count = search(at, query, radius, base, header, tables, pointer(room, 0, _U64), capacity)
             if count >= 0:
-                return unpacked(pointer(room, 0, _U64), count)
+                return unpacked(room, count)
 
     @compiled
     def scan_one(code, radius, rows, count):
@@ -425,10 +429,10 @@ def search_kernels(words):
             room = np.empty(capacity, np.uint64)
             found = scan(query, radius, count, base, pointer(room, 0, _U64), capacity)
             if found >= 0:
-                return unpacked(pointer(room, 0, _U64), found)
+                return unpacked(room, found)
 
-    return search, words_of, search_one, scan_one
+    return search_one, scan_one
 
 
-search_256, words_of_256, search_one_256, scan_one_256 = search_kernels(4)
-search_64, words_of_64, search_one_64, scan_one_64 = search_kernels(1)
+search_one_256, scan_one_256 = _search_kernels(4, distance_256, words_of_256, first_from_256, scan_256)
+search_one_64, scan_one_64 = _search_kernels(1, distance_64, words_of_64, first_from_64, scan_64)

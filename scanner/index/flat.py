@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from scanner.errors import HashShapeError
+from scanner.index import _batch_kernels as batch_kernels
 from scanner.index import _kernels as kernels
 from scanner.index import _scan_kernels as scan_kernels
-from scanner.index.hits import NO_HITS, Codes, Hits, check_query, checked_codes
+from scanner.index.hits import NO_HITS, Codes, Hits, ManyHits, check_query, checked_codes, checked_queries
 
 
 class FlatIndex:
@@ -29,6 +30,7 @@ class FlatIndex:
         self._count = len(codes)
         self._rows = codes.reshape(-1)
         self._scan = kernels.scan_one_256 if self.bits == 256 else kernels.scan_one_64
+        self._scan_many = batch_kernels.scan_many_256 if self.bits == 256 else batch_kernels.scan_many_64
 
     def __len__(self) -> int:
         return self._count
@@ -38,6 +40,11 @@ class FlatIndex:
         check_query(code, radius, self.bits)
         found = self._scan(code, radius, self._rows, self._count)
         return NO_HITS if found is None else Hits(found[0], found[1])
+
+    def search_many(self, codes: Codes, radius: int) -> ManyHits:
+        """Find the same for many hashes at once; see :class:`scanner.index.Index`."""
+        codes = checked_queries(codes, radius, self.bits)
+        return ManyHits(*self._scan_many(codes.reshape(-1), len(codes), radius, self._rows, self._count))
 
 
 def distances(query: npt.NDArray[np.uint64], bank: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint16]:

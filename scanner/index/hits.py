@@ -26,6 +26,20 @@ class Hits(NamedTuple):
     distances: npt.NDArray[np.int64]
 
 
+class ManyHits(NamedTuple):
+    """The hits of many queries, one after the other.
+
+    Attributes:
+        limits: query ``i`` has the hits from ``limits[i]`` up to ``limits[i + 1]``; shape ``(q + 1,)``, int64.
+        indices: positions in the hash set, ascending for each query; shape ``(k,)``, int64.
+        distances: bits of difference; shape ``(k,)``, int64.
+    """
+
+    limits: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int64]
+    distances: npt.NDArray[np.int64]
+
+
 def _empty() -> npt.NDArray[np.int64]:
     nothing = np.empty(0, np.int64)
     nothing.setflags(write=False)
@@ -59,6 +73,18 @@ class Index(Protocol):
         """
         ...
 
+    def search_many(self, codes: Codes, radius: int) -> ManyHits:
+        """Find the same for many hashes at once.
+
+        Args:
+            codes: the hashes to look for; shape ``(q, bits // 8)``, uint8; ``q`` may be 0.
+            radius: 0 to ``bits``, inclusive.
+
+        Raises:
+            HashShapeError: codes or radius are out of range.
+        """
+        ...
+
 
 def check_query(code: bytes, radius: int, bits: int) -> None:
     """Raise HashShapeError unless a query fits."""
@@ -66,6 +92,16 @@ def check_query(code: bytes, radius: int, bits: int) -> None:
         raise HashShapeError(f"a query has {bits // 8} bytes, this has {len(code)}")
     if not 0 <= radius <= bits:
         raise HashShapeError(f"a radius is 0 to {bits}, not {radius}")
+
+
+def checked_queries(codes: Codes, radius: int, bits: int) -> Codes:
+    """Return queries as :func:`checked_codes` does, or raise HashShapeError unless they fit."""
+    codes = checked_codes(codes)
+    if codes.shape[1] * 8 != bits:
+        raise HashShapeError(f"a query has {bits // 8} bytes, these have {codes.shape[1]}")
+    if not 0 <= radius <= bits:
+        raise HashShapeError(f"a radius is 0 to {bits}, not {radius}")
+    return codes
 
 
 def checked_codes(codes: Codes) -> Codes:

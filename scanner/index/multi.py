@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from scanner.index import _batch_kernels as batch_kernels
 from scanner.index import _kernels as kernels
-from scanner.index.hits import NO_HITS, Codes, Hits, check_query, checked_codes
+from scanner.index.hits import NO_HITS, Codes, Hits, ManyHits, check_query, checked_codes, checked_queries
 from scanner.index.tables import build_tables, check_tables
 
 
@@ -30,6 +31,7 @@ class MultiIndex:
         self._tables.setflags(write=False)
         self._rows = codes.reshape(-1)
         self._search = kernels.search_one_256 if self.bits == 256 else kernels.search_one_64
+        self._search_many = batch_kernels.search_many_256 if self.bits == 256 else batch_kernels.search_many_64
 
     def __len__(self) -> int:
         return self._count
@@ -42,3 +44,8 @@ class MultiIndex:
         check_query(code, radius, self.bits)
         found = self._search(code, radius, self._rows, self._tables)
         return NO_HITS if found is None else Hits(found[0], found[1])
+
+    def search_many(self, codes: Codes, radius: int) -> ManyHits:
+        """Find the same for many hashes at once; see :class:`scanner.index.Index`."""
+        codes = checked_queries(codes, radius, self.bits)
+        return ManyHits(*self._search_many(codes.reshape(-1), len(codes), radius, self._rows, self._tables))
