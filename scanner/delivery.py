@@ -135,7 +135,7 @@ class Courier:
         if answer.is_success:
             return answer
         message = f"the intake answered {answer.status_code}: {_problem(answer)}"
-        if answer.status_code >= 500 or answer.status_code in RETRIED:
+        if not answer.is_client_error or answer.status_code in RETRIED:  # a redirect is some portal's, not the intake's
             raise DeliveryError(message, retry_after=_retry_after(answer))
         raise RefusedError(message)
 
@@ -148,7 +148,7 @@ def _problem(answer: httpx.Response) -> str:
     """The title of a problem+json answer (RFC 9457), or what HTTP calls the status."""
     try:
         title = answer.json().get("title")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         title = None
     return title if isinstance(title, str) else answer.reason_phrase
 
@@ -162,6 +162,6 @@ def _retry_after(answer: httpx.Response) -> float | None:
         try:
             until = parsedate_to_datetime(value)
             seconds = (until - parsedate_to_datetime(answer.headers["Date"])).total_seconds()
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError):
             return None
     return min(max(seconds, 0.0), LONGEST_WAIT_HEEDED)

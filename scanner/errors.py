@@ -2,6 +2,7 @@
 
     ScannerError
     ├── LocalError                 the caller or this machine is at fault
+    │   ├── ArgumentError          a value is outside what the docstring allows
     │   ├── HashFormatError        text is not a hash of the algorithm it is said to be
     │   ├── HashShapeError         an array has another shape or dtype than the docstring asks
     │   ├── UnknownNameError       no algorithm, engine or profile of that name
@@ -33,6 +34,10 @@ class LocalError(ScannerError):
 
 class RemoteError(ScannerError):
     """Data or answers from outside are at fault."""
+
+
+class ArgumentError(LocalError, ValueError):
+    """A value is outside what the docstring allows."""
 
 
 class HashFormatError(LocalError, ValueError):

@@ -21,6 +21,7 @@ import os
 import random
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ from pathlib import Path
 from scanner.errors import StorageError
 
 SCHEMA_VERSION = 1
+APPLICATION_ID = 0x50726573  # "Pres", in SQLite's file header
+_WAL_TRIES = 100
+_WAL_PAUSE = 0.05
 
 _SCHEMA = f"""
 CREATE TABLE vouchers (
@@ -45,6 +49,7 @@ CREATE TABLE vouchers (
 ) STRICT;
 CREATE INDEX vouchers_due ON vouchers (due) WHERE state = 'pending';
 PRAGMA user_version = {SCHEMA_VERSION};
+PRAGMA application_id = {APPLICATION_ID};
 """
 
 
@@ -56,7 +61,7 @@ class OutboxSettings:
         first_delay, longest_delay: seconds; the n-th wait is drawn evenly from 0 to
             ``min(longest_delay, first_delay * 2**n)`` ("full jitter", M. Brooker, AWS Architecture Blog, 2015).
         max_age: seconds after which a voucher is dropped: longer than two windows.
-        max_bytes: the oldest pending vouchers beyond this are dropped.
+        max_bytes: the oldest pending vouchers beyond this are dropped, never the newest.
     """
 
     first_delay: float = 2.0
@@ -192,18 +197,33 @@ class Outbox:
         self.close()
 
     def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.execute("PRAGMA secure_delete = ON")
         with self._transaction("open") as db:
             (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
+            (owner,) = db.execute("PRAGMA application_id").fetchone()
+            (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if (version, owner, tables) == (0, 0, 0):
                 for statement in filter(str.strip, _SCHEMA.split(";")):
                     db.execute(statement)
+            elif owner != APPLICATION_ID:
+                raise StorageError(f"{self._path} is a database of something else, not an outbox")
             elif version != SCHEMA_VERSION:
                 raise StorageError(
                     f"{self._path} is an outbox of version {version}; this release reads {SCHEMA_VERSION}"
                 )
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA secure_delete = ON")
+        self._use_write_ahead_log()
+
+    def _use_write_ahead_log(self) -> None:
+        """Switch to WAL, which SQLite refuses without waiting while another process opens the file."""
+        for _ in range(_WAL_TRIES):
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError:
+                time.sleep(_WAL_PAUSE)
+            else:
+                return
+        self._db.execute("PRAGMA journal_mode = WAL")
 
     def _drop_excess(self, db: sqlite3.Connection, now: float) -> None:
         db.execute(
@@ -216,7 +236,7 @@ class Outbox:
             "FROM (SELECT window AS w, slot AS s, "
             "      sum(length(voucher)) OVER (ORDER BY added DESC, window DESC, slot DESC) AS newer "
             "      FROM vouchers WHERE state = 'pending') "
-            "WHERE window = w AND slot = s AND newer > ?",
+            "WHERE window = w AND slot = s AND newer > ? AND newer > length(voucher)",  # the newest always stays
             (self._settings.max_bytes,),
         )
 

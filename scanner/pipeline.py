@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from scanner.errors import MediaError, ScannerError
+from scanner.errors import MediaError
 from scanner.hashing import hash_picture, hash_pixels
 from scanner.hashset import HashSet
 from scanner.index import open_index
@@ -141,16 +141,18 @@ class Checkpoint:
     def _recorded(self, verdict: Verdict) -> Verdict:
         if not verdict.matched:
             return verdict
-        now = self._clock()
         try:
-            payload = Payload.of_match(
-                verdict,
-                policy_digest=self._sealer.policy_digest,
-                hashset_digest=self._scanner.known.digest,
-                now=now,
-            )
-            self._outbox.add(window_at(now), lambda window, slot: self._sealer.seal(payload, window, slot), now)
-        except ScannerError as error:
+            self._store(verdict, self._clock())
+        except Exception as error:  # noqa: BLE001 - rule 1
             _log.error("a voucher could not be stored: %s", type(error).__name__)
             return judge_error(error, profile=self._scanner.profile)
         return verdict
+
+    def _store(self, verdict: Verdict, now: float) -> None:
+        payload = Payload.of_match(
+            verdict,
+            policy_digest=self._sealer.policy_digest,
+            hashset_digest=self._scanner.known.digest,
+            now=now,
+        )
+        self._outbox.add(window_at(now), lambda window, slot: self._sealer.seal(payload, window, slot), now)

@@ -37,14 +37,12 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
     def transpose_into(source, at, target, to):
         target[to : to + LANES * LANES] = source[at : at + LANES * LANES].reshape(LANES, LANES).T.ravel()
 
-    def _luma_transposed_into(channels):
-        def luma_transposed_into(pixels, at, stride, target, to):
-            rows = [pixels[at + r * stride :][: LANES * channels] for r in range(LANES)]
-            square = np.array(rows, np.float64).reshape(LANES, LANES, channels)
-            luma = square[..., 0] if channels == 1 else square @ np.array([0.299, 0.587, 0.114])
-            target[to : to + LANES * LANES] = luma.astype(np.float32).T.ravel()
-
-        return luma_transposed_into
+    def luma_transposed_into(pixels, at, stride, target, to):
+        channels = 1 if pixels.ndim == 2 else 3
+        rows = [pixels.ravel()[at + row * stride :][: LANES * channels] for row in range(LANES)]
+        square = np.array(rows, np.float64).reshape(LANES, LANES, channels)
+        luma = square[..., 0] if channels == 1 else square @ np.array([0.299, 0.587, 0.114])
+        target[to : to + LANES * LANES] = luma.astype(np.float32).T.ravel()
 
 else:
     _F32, _I8, _I32 = ir.FloatType(), ir.IntType(8), ir.IntType(32)
@@ -166,47 +164,42 @@ else:
 
         return types.void(source, types.intp, target, types.intp), generate
 
-    def _luma_transposed_into(channels):
-        @intrinsic
-        def luma_transposed_into(typing_context, pixels, at, stride, target, to):
-            """target[to + 16 c + r] = luma of the pixel at byte at + r stride + channels c, for r, c < 16.
+    @intrinsic
+    def luma_transposed_into(typing_context, pixels, at, stride, target, to):
+        """target[to + 16 c + r] = luma of the pixel at byte at + r stride + channels c, for r, c < 16.
 
-            299 r + 587 g + 114 b is exact in float32; a thousandth of it, correctly rounded, is for each of the 2^24
-            colours the float32 nearest to .299 r + .587 g + .114 b in float64, which is what pdqhash takes.
-            """
+        Pixels of two dimensions are grey, of three RGB. 299 r + 587 g + 114 b is exact in float32; a thousandth of it,
+        correctly rounded, is for each of the 2^24 colours the float32 nearest to .299 r + .587 g + .114 b in float64,
+        which is what pdqhash takes.
+        """
+        channels = 1 if pixels.ndim == 2 else 3
 
-            def generate(context, builder, sig, args):
-                pixels, at, stride, target, to = args
-                raw_type = ir.VectorType(_I8, LANES * channels)
+        def generate(context, builder, sig, args):
+            pixels, at, stride, target, to = args
+            raw_type = ir.VectorType(_I8, LANES * channels)
 
-                def plane(raw, channel):
-                    lanes = [channels * lane + channel for lane in range(LANES)]
-                    mask = ir.Constant(ir.VectorType(_I32, LANES), lanes)
-                    picked = builder.shuffle_vector(raw, ir.Constant(raw_type, ir.Undefined), mask)
-                    return builder.uitofp(picked, _VECTOR)
+            def plane(raw, channel):
+                lanes = [channels * lane + channel for lane in range(LANES)]
+                mask = ir.Constant(ir.VectorType(_I32, LANES), lanes)
+                picked = builder.shuffle_vector(raw, ir.Constant(raw_type, ir.Undefined), mask)
+                return builder.uitofp(picked, _VECTOR)
 
-                def luma(raw):
-                    if channels == 1:
-                        return builder.uitofp(raw, _VECTOR)
-                    total = builder.fmul(plane(raw, 0), _constant(299.0))
-                    total = _multiply_add(builder, plane(raw, 1), _constant(587.0), total)
-                    total = _multiply_add(builder, plane(raw, 2), _constant(114.0), total)
-                    thousandth = float(np.float32(1) / np.float32(1000))
-                    return _quotient(builder, total, _constant(1000.0), _constant(thousandth))
+            def luma(raw):
+                if channels == 1:
+                    return builder.uitofp(raw, _VECTOR)
+                total = builder.fmul(plane(raw, 0), _constant(299.0))
+                total = _multiply_add(builder, plane(raw, 1), _constant(587.0), total)
+                total = _multiply_add(builder, plane(raw, 2), _constant(114.0), total)
+                thousandth = float(np.float32(1) / np.float32(1000))
+                return _quotient(builder, total, _constant(1000.0), _constant(thousandth))
 
-                rows = []
-                for row in range(LANES):
-                    index = builder.add(at, builder.mul(stride, ir.Constant(at.type, row)))
-                    rows.append(builder.load(_address(context, builder, sig.args[0], pixels, index, raw_type), align=1))
-                for column, vector in enumerate(_transposed(builder, map(luma, rows))):
-                    index = builder.add(to, ir.Constant(to.type, LANES * column))
-                    builder.store(vector, _address(context, builder, sig.args[3], target, index, _VECTOR), align=4)
-                return context.get_dummy_value()
+            rows = []
+            for row in range(LANES):
+                index = builder.add(at, builder.mul(stride, ir.Constant(at.type, row)))
+                rows.append(builder.load(_address(context, builder, sig.args[0], pixels, index, raw_type), align=1))
+            for column, vector in enumerate(_transposed(builder, map(luma, rows))):
+                index = builder.add(to, ir.Constant(to.type, LANES * column))
+                builder.store(vector, _address(context, builder, sig.args[3], target, index, _VECTOR), align=4)
+            return context.get_dummy_value()
 
-            return types.void(pixels, types.intp, types.intp, target, types.intp), generate
-
-        return luma_transposed_into
-
-
-luma_of_grey_into = _luma_transposed_into(1)
-luma_of_rgb_into = _luma_transposed_into(3)
+        return types.void(pixels, types.intp, types.intp, target, types.intp), generate

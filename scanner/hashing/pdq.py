@@ -137,8 +137,9 @@ def _sample(pixels: U8) -> F32:
     if (height, width) == (kernels.SIDE, kernels.SIDE):  # a picture of the sample's own size is not filtered
         return (pixels if grey else pixels @ np.array([0.299, 0.587, 0.114])).astype(np.float32)
     sample = np.empty((kernels.SIDE, kernels.SIDE), np.float32)
-    run = kernels.filter_grey_into if grey else kernels.filter_rgb_into
-    run(pixels.reshape(-1), height, width, sample.reshape(-1))
+    pixels = pixels.view()
+    pixels.setflags(write=False)  # numba compiles anew for writable arrays
+    kernels.filter_into(pixels, sample.reshape(-1))
     return sample
 
 

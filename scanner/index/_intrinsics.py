@@ -14,13 +14,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 SKETCHES = 32  # sketches compared at once
-ROWS = 8  # rows of four words compared at once
+ROWS = 8  # rows compared at once
 compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+part = njit(nogil=True, error_model="numpy", boundscheck=False)  # of a compiled kernel, cached with it
 
 if config.DISABLE_JIT:  # type: ignore[attr-defined]
 
-    def inline(function):
-        return function
+    def words_at(base, index, like):
+        return tuple(base[index + word] for word in range(len(like)))
 
     def pointer(block, offset, dtype):
         tail = np.frombuffer(block, np.uint8)[int(offset) :]
@@ -43,11 +44,11 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
         near = ((int(base[index + lane]) ^ int(sketch)).bit_count() <= limit for lane in range(SKETCHES))
         return np.uint64(sum(hit << lane for lane, hit in enumerate(near)))
 
-    def rows_within(base, index, q0, q1, q2, q3, limit):
+    def rows_within(base, index, query, limit):
         mask = 0
         for lane in range(ROWS):
-            row = base[4 * (index + lane) :][:4]
-            distance = sum((int(word) ^ int(q)).bit_count() for word, q in zip(row, (q0, q1, q2, q3), strict=True))
+            row = base[len(query) * (index + lane) :][: len(query)]
+            distance = sum((int(word) ^ int(q)).bit_count() for word, q in zip(row, query, strict=True))
             mask |= (distance <= limit) << lane
         return np.uint64(mask)
 
@@ -58,7 +59,6 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
         return int(word).bit_count()
 
 else:
-    inline = njit(nogil=True, inline="always", error_model="numpy", boundscheck=False)
     _I8_POINTER = ir.IntType(8).as_pointer()
     _I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 
@@ -157,30 +157,41 @@ else:
         return types.uint64(base, types.int64, types.uint64, types.int64), generate
 
     @intrinsic
-    def rows_within(typing_context, base, index, q0, q1, q2, q3, limit):
-        """Compare 8 rows of four words: bit l is set iff row index + l is within limit bits of (q0, q1, q2, q3)."""
+    def words_at(typing_context, base, index, like):
+        """As many u64 from base[index], at any address, as like has; a tuple."""
+        kind = types.UniTuple(types.uint64, like.count)
 
         def generate(context, builder, sig, args):
-            count = 4 * ROWS
+            places = (builder.gep(args[0], [builder.add(args[1], ir.Constant(_I64, n))]) for n in range(like.count))
+            return context.make_tuple(builder, kind, [builder.load(place, align=1) for place in places])
+
+        return kind(base, types.int64, like), generate
+
+    @intrinsic
+    def rows_within(typing_context, base, index, query, limit):
+        """Compare 8 rows of as many words as query has: bit l is set iff row index + l is within limit bits of it."""
+        words = query.count
+
+        def generate(context, builder, sig, args):
+            count = words * ROWS
             vector = ir.VectorType(_I64, count)
-            start = builder.gep(args[0], [builder.mul(args[1], ir.Constant(_I64, 4))])
+            start = builder.gep(args[0], [builder.mul(args[1], ir.Constant(_I64, words))])
             stored = builder.load(builder.bitcast(start, vector.as_pointer()), align=1)
-            query = _undefined(_I64, 4)
-            for word in range(4):
-                query = builder.insert_element(query, args[2 + word], ir.Constant(_I32, word))
-            query = builder.shuffle_vector(query, _undefined(_I64, 4), _lanes(lane & 3 for lane in range(count)))
-            total = _call(builder, f"llvm.ctpop.v{count}i64", vector, builder.xor(stored, query))
+            wanted = _undefined(_I64, words)
+            for n, value in enumerate(cgutils.unpack_tuple(builder, args[2], words)):
+                wanted = builder.insert_element(wanted, value, ir.Constant(_I32, n))
+            wanted = builder.shuffle_vector(wanted, _undefined(_I64, words), _lanes(n % words for n in range(count)))
+            total = _call(builder, f"llvm.ctpop.v{count}i64", vector, builder.xor(stored, wanted))
             while count > ROWS:
                 nothing = _undefined(_I64, count)
                 even = builder.shuffle_vector(total, nothing, _lanes(range(0, count, 2)))
                 odd = builder.shuffle_vector(total, nothing, _lanes(range(1, count, 2)))
                 total = builder.add(even, odd)
                 count //= 2
-            near = builder.icmp_unsigned("<=", total, _splat(builder, args[6], _I64, ROWS))
+            near = builder.icmp_unsigned("<=", total, _splat(builder, args[3], _I64, ROWS))
             return builder.zext(builder.bitcast(near, ir.IntType(ROWS)), _I64)
 
-        words = [types.uint64] * 4
-        return types.uint64(base, types.int64, *words, types.int64), generate
+        return types.uint64(base, types.int64, query, types.int64), generate
 
     @intrinsic
     def lowest_bit(typing_context, word):

@@ -9,7 +9,7 @@ from scanner.errors import HashShapeError
 from scanner.index import _batch_kernels as batch_kernels
 from scanner.index import _kernels as kernels
 from scanner.index import _scan_kernels as scan_kernels
-from scanner.index.hits import NO_HITS, Codes, Hits, ManyHits, check_query, checked_codes, checked_queries
+from scanner.index.hits import Codes, Hits, ManyHits, check_query, checked_codes, checked_queries, hits_of, many_hits_of
 
 
 class FlatIndex:
@@ -38,13 +38,13 @@ class FlatIndex:
     def search(self, code: bytes, radius: int) -> Hits:
         """Find every entry at distance ``radius`` or less; see :class:`scanner.index.Index`."""
         check_query(code, radius, self.bits)
-        found = self._scan(code, radius, self._rows, self._count)
-        return NO_HITS if found is None else Hits(found[0], found[1])
+        return hits_of(self._scan(code, radius, self._rows, self._count))
 
     def search_many(self, codes: Codes, radius: int) -> ManyHits:
         """Find the same for many hashes at once; see :class:`scanner.index.Index`."""
         codes = checked_queries(codes, radius, self.bits)
-        return ManyHits(*self._scan_many(codes.reshape(-1), len(codes), radius, self._rows, self._count))
+        packed, owners = self._scan_many(codes.reshape(-1), len(codes), radius, self._rows, self._count)
+        return many_hits_of(packed, owners, len(codes))
 
 
 def distances(query: npt.NDArray[np.uint64], bank: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint16]:

@@ -10,6 +10,11 @@ import numpy.typing as npt
 from scanner.errors import HashShapeError
 
 Codes = npt.NDArray[np.uint8]
+FEW = 32
+"""Hits up to this number come sorted from the kernels."""
+ROW_MASK = (1 << 48) - 1
+DISTANCE_SHIFT = 48
+"""A packed hit is row | distance << 48."""
 WIDTHS = (64, 256)
 """Lengths of hash, in bits, that the compiled engines search."""
 
@@ -47,6 +52,24 @@ def _empty() -> npt.NDArray[np.int64]:
 
 
 NO_HITS = Hits(_empty(), _empty())
+
+
+def hits_of(found: npt.NDArray[np.int64] | None) -> Hits:
+    """Make hits of what a kernel found: rows and distances, ``(2, k)``, by row if they are few."""
+    if found is None:
+        return NO_HITS
+    if found.shape[1] > FEW:
+        found = found[:, np.argsort(found[0])]
+    return Hits(found[0], found[1])
+
+
+def many_hits_of(packed: npt.NDArray[np.uint64], owners: npt.NDArray[np.uint32], queries: int) -> ManyHits:
+    """Make hits of what a kernel found for many queries: packed hits and the query of each, in any order."""
+    rows = (packed & np.uint64(ROW_MASK)).astype(np.int64)
+    order = np.lexsort((rows, owners))
+    limits = np.zeros(queries + 1, np.int64)
+    np.cumsum(np.bincount(owners, minlength=queries), out=limits[1:])
+    return ManyHits(limits, rows[order], (packed[order] >> np.uint64(DISTANCE_SHIFT)).astype(np.int64))
 
 
 class Index(Protocol):

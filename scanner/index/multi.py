@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scanner.index import _batch_kernels as batch_kernels
 from scanner.index import _kernels as kernels
-from scanner.index.hits import NO_HITS, Codes, Hits, ManyHits, check_query, checked_codes, checked_queries
+from scanner.index.hits import Codes, Hits, ManyHits, check_query, checked_codes, checked_queries, hits_of, many_hits_of
 from scanner.index.tables import build_tables, check_tables
 
 
@@ -42,10 +42,10 @@ class MultiIndex:
         Radii over 63 (over 15 at 64 bits) are searched by looking at every entry.
         """
         check_query(code, radius, self.bits)
-        found = self._search(code, radius, self._rows, self._tables)
-        return NO_HITS if found is None else Hits(found[0], found[1])
+        return hits_of(self._search(code, radius, self._rows, self._tables))
 
     def search_many(self, codes: Codes, radius: int) -> ManyHits:
         """Find the same for many hashes at once; see :class:`scanner.index.Index`."""
         codes = checked_queries(codes, radius, self.bits)
-        return ManyHits(*self._search_many(codes.reshape(-1), len(codes), radius, self._rows, self._tables))
+        packed, owners = self._search_many(codes.reshape(-1), len(codes), radius, self._rows, self._tables)
+        return many_hits_of(packed, owners, len(codes))

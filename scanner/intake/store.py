@@ -122,8 +122,9 @@ class Store:
 
     async def _insert_once(self, table: Table, values: dict[str, Any]) -> bool:
         async with self._connected() as db:
-            result = await db.execute(self._insert(table).values(values).on_conflict_do_nothing())
-        return bool(result.rowcount)
+            insert = self._insert(table).values(values).on_conflict_do_nothing()
+            inserted = await db.execute(insert.returning(*table.primary_key.columns))  # rowcount is -1 on PostgreSQL
+            return inserted.first() is not None
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[AsyncConnection]:
@@ -177,13 +178,19 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
 def _reported() -> Iterator[None]:
     try:
         yield
-    except (ArgumentError, NoSuchModuleError) as error:
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise StorageError("the database URL is not valid; use sqlite:///FILE or postgresql://…") from error
     except ModuleNotFoundError as error:
         raise StorageError(f"the database needs {error.name}; install prescan[postgresql]") from error
     except SQLAlchemyError as error:
-        # The original message names tables and constraints; SQLAlchemy's own would add the statement's values.
-        raise StorageError(f"the database failed: {getattr(error, 'orig', None) or type(error).__name__}") from error
+        raise StorageError(f"the database failed: {_without_values(error)}") from error
+
+
+def _without_values(error: SQLAlchemyError) -> str:
+    """What the database said, without the values: SQLAlchemy's message and PostgreSQL's detail hold them."""
+    original = getattr(error, "orig", None)
+    diagnosis = getattr(original, "diag", None)
+    return str(getattr(diagnosis, "message_primary", None) or original or type(error).__name__)
 
 
 def _voucher(row: Any) -> StoredVoucher:

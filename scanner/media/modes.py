@@ -43,6 +43,8 @@ def flatten(image: Image.Image) -> Image.Image:
         return _without_key_colour(image) if "transparency" in image.info else image
     if mode == "1":
         return image.convert("L")
+    if mode == "La":
+        image = image.convert("LA")
     if mode in _ALPHA_MODES or (mode == "P" and "transparency" in image.info):
         return _composited(image.convert("RGBA"))
     if mode in {"P", "CMYK", "YCbCr", "HSV", "LAB"}:

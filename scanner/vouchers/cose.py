@@ -64,7 +64,10 @@ def parse_sign1(message: bytes, what: str) -> tuple[bytes, dict[int, Any], bytes
     if not all(isinstance(part, bytes) for part in (header, payload, signature)) or len(signature) != 64:
         raise VoucherError("malformed", f"the {what} has parts of the wrong kind")
     fields = decode(header, f"{what}'s header")
-    if not isinstance(fields, dict) or fields.get(ALGORITHM) != EDDSA:
+    # 1, 1.0 and True are equal in Python and have different encodings: only the first is a label.
+    if not isinstance(fields, dict) or any(type(label) is not int for label in fields):
+        raise VoucherError("malformed", f"the {what}'s header is not a map of numbered fields")
+    if type(fields.get(ALGORITHM)) is not int or fields[ALGORITHM] != EDDSA:
         raise VoucherError("malformed", f"the {what} is not signed with Ed25519")
     return header, fields, payload, signature
 

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from scanner.errors import VoucherError
+from scanner.errors import ArgumentError, VoucherError
 from scanner.vouchers import cose
-from scanner.vouchers.header import SLOTS, VoucherHeader, device_id_of
+from scanner.vouchers.header import SLOTS, WINDOWS, VoucherHeader, device_id_of
 from scanner.vouchers.payload import Payload
 
 LABEL = b"prescan/v1/hpke"
@@ -34,11 +34,16 @@ class DeviceSealer:
         device_key: the device's signing key.
         opener_key: the opener's public key.
         policy_digest: 32 bytes naming the policy the device acts under.
+
+    Raises:
+        ArgumentError: the digest has another length.
     """
 
     def __init__(
         self, device_key: Ed25519PrivateKey, opener_key: X25519PublicKey, policy_digest: bytes = bytes(32)
     ) -> None:
+        if len(policy_digest) != 32:
+            raise ArgumentError(f"a policy digest has 32 bytes, this has {len(policy_digest)}")
         self._device_key = device_key
         self._opener_key = opener_key
         self.policy_digest = policy_digest
@@ -48,8 +53,11 @@ class DeviceSealer:
         """Make the voucher for a slot: about 460 bytes.
 
         Raises:
-            VoucherError: ``window-full``, if the window has no such slot.
+            VoucherError: ``window-full``, if all slots of the window are used.
+            ArgumentError: window or slot is out of range.
         """
+        if not (0 <= window < WINDOWS and slot >= 0):
+            raise ArgumentError(f"a window is 0 to {WINDOWS - 1} and a slot not negative, not {window} and {slot}")
         if slot >= SLOTS:
             raise VoucherError("window-full", f"a window has {SLOTS} slots; all are used")
         header = VoucherHeader(self.device_id, window, slot, self.policy_digest)

@@ -1,0 +1,407 @@
+"""The intake's answers, on both databases, over real connections."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+import hashlib
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import httpx
+import psycopg
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scanner.intake.app import create_app
+from scanner.intake.store import StoredVoucher, open_store
+from scanner.vouchers import LARGEST_VOUCHER, DeviceSealer, Payload, Receipt, Voucher, cose, prove_possession
+from tests.intake.conftest import INTAKE, NOW, serving
+
+DEVICE = Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
+OTHER = Ed25519PrivateKey.from_private_bytes(bytes([2]) * 32)
+OPENER = X25519PrivateKey.from_private_bytes(bytes([3]) * 32)
+SEALER = DeviceSealer(DEVICE, OPENER.public_key())
+OTHER_SEALER = DeviceSealer(OTHER, OPENER.public_key())
+PAYLOAD = Payload(77, 5, bytes(32), "pdq", 12, 88, bytes([0xA5]) * 32, 20_600, bytes([9]) * 32)
+DEVICE_ID = SEALER.device_id.hex()
+
+
+def text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def enrolment(key: Ed25519PrivateKey = DEVICE) -> dict[str, str]:
+    return {"public_key": text(key.public_key().public_bytes_raw()), "proof": text(prove_possession(key))}
+
+
+def enrol(client: httpx.Client, **options) -> httpx.Response:
+    return client.put(f"/v1/devices/{DEVICE_ID}", json=enrolment(), **options)
+
+
+def put(
+    client: httpx.Client, voucher: bytes, window: int = 735, slot: int = 0, device: str = DEVICE_ID
+) -> httpx.Response:
+    path = f"/v1/vouchers/{device}/{window}/{slot}"
+    return client.put(path, content=voucher, headers={"Content-Type": "application/cose"})
+
+
+def stored(url: str) -> list[StoredVoucher]:
+    """What is in the database, seen through a second store."""
+
+    async def read() -> list[StoredVoucher]:
+        async with open_store(url) as store:
+            return await store.vouchers()
+
+    return asyncio.run(read())
+
+
+def execute(url: str, statement: str) -> None:
+    """Run a statement on a database past the store."""
+    if url.startswith("sqlite:///"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as db, db:
+            db.execute(statement)
+    else:
+        with psycopg.connect(url, connect_timeout=10) as db:
+            db.execute(statement)
+
+
+def is_problem(answer: httpx.Response, status: int, name: str) -> bool:
+    """The answer is problem+json (RFC 9457) of this status and name; all else fails the test here."""
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem = answer.json()
+    assert set(problem) <= {"type", "title", "status", "detail"}
+    assert (answer.status_code, problem["status"], problem["type"]) == (status, status, f"urn:prescan:problem:{name}")
+    assert problem["title"]
+    assert DEVICE_ID not in answer.text
+    return True
+
+
+@pytest.fixture(scope="module")
+def shared_intake(tmp_path_factory):
+    """One intake for many examples."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('shared') / 'intake.db'}"
+    with serving(create_app(url, INTAKE, clock=lambda: NOW)) as address, httpx.Client(base_url=address) as client:
+        enrol(client)
+        yield client
+
+
+def test_a_device_enrols_once_and_may_repeat_it(intake):
+    """201 the first time, 200 with the same answer each time after."""
+    first, *again = [enrol(intake) for _ in range(3)]
+    assert first.status_code == 201
+    assert [answer.status_code for answer in again] == [200, 200]
+    assert {answer.text for answer in (first, *again)} == {f'{{"device_id":"{DEVICE_ID}"}}'}
+
+
+def test_twenty_enrolments_at_once_make_one_device(intake):
+    """Exactly one is new."""
+    with ThreadPoolExecutor(20) as pool:
+        codes = list(pool.map(lambda _: enrol(intake).status_code, range(20)))
+    assert sorted(codes) == [200] * 19 + [201]
+
+
+def test_a_proof_by_another_key_does_not_enrol(intake):
+    """Whoever can't sign with the key is refused, and the device stays unknown."""
+    body = enrolment() | {"proof": text(prove_possession(OTHER))}
+    assert is_problem(intake.put(f"/v1/devices/{DEVICE_ID}", json=body), 403, "bad-signature")
+    assert is_problem(put(intake, SEALER.seal(PAYLOAD, 735, 0)), 403, "not-enrolled")
+
+
+def test_an_id_that_is_not_the_keys_does_not_enrol(intake):
+    """Nobody enrols under another device's id."""
+    answer = intake.put(f"/v1/devices/{OTHER_SEALER.device_id.hex()}", json=enrolment())
+    assert is_problem(answer, 403, "wrong-device")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not json",
+        b"[]",
+        b"{}",
+        b'{"public_key": 1, "proof": 2}',
+        b'{"public_key": "AAAA", "proof": "AAAA"}',
+        ('{"public_key": "' + "A" * 43 + '"}').encode(),
+        ('{"public_key": "' + "A" * 43 + '", "proof": "' + "A" * 86 + '", "more": 1}').encode(),
+        ('{"public_key": "' + "A" * 42 + '!", "proof": "' + "A" * 86 + '"}').encode(),
+        b"\xff\xfe",
+        b"[" * 4000,
+    ],
+    ids=lambda body: body[:30],
+)
+def test_a_malformed_enrolment_is_not_processed(shared_intake, body):
+    """What is no enrolment is told so with 422 or 400, and nothing else happens."""
+    other = OTHER_SEALER.device_id.hex()
+    answer = shared_intake.put(f"/v1/devices/{other}", content=body, headers={"Content-Type": "application/json"})
+    assert is_problem(answer, *((422, "invalid-request") if answer.status_code == 422 else (400, "bad-request")))
+    assert is_problem(put(shared_intake, OTHER_SEALER.seal(PAYLOAD, 735, 0), device=other), 403, "not-enrolled")
+
+
+@pytest.mark.parametrize("device", ["0", "g" * 32, DEVICE_ID.upper(), DEVICE_ID + "00", DEVICE_ID + "%0A"])
+def test_what_is_no_device_id_is_not_processed(shared_intake, device):
+    """An id has 32 lower-case hexadecimal digits, for both requests."""
+    assert is_problem(shared_intake.put(f"/v1/devices/{device}", json=enrolment()), 422, "invalid-request")
+    assert is_problem(put(shared_intake, b"", device=device), 422, "invalid-request")
+
+
+@pytest.mark.parametrize(
+    "authorization", [None, "", "Bearer", "Bearer wrong", "bearer secret-token", "Basic secret-token"]
+)
+def test_with_a_token_set_nobody_enrols_without_it(store_url, authorization):
+    """401 for no token and for another; 201 with it."""
+    app = create_app(store_url, INTAKE, enrolment_token="secret-token")
+    with serving(app) as url, httpx.Client(base_url=url) as client:
+        headers = {} if authorization is None else {"Authorization": authorization}
+        refused = enrol(client, headers=headers)
+        assert is_problem(refused, 401, "unauthorized")
+        assert "secret-token" not in refused.text
+        assert enrol(client, headers={"Authorization": "Bearer secret-token"}).status_code == 201
+
+
+def test_a_voucher_is_stored_and_its_receipt_verifies(intake, store_url):
+    """201 with a receipt for exactly these bytes, and the bytes are in the database."""
+    enrol(intake)
+    voucher = SEALER.seal(PAYLOAD, 735, 3)
+    answer = put(intake, voucher, 735, 3)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (201, "application/cose")
+    digest = hashlib.sha256(voucher).digest()
+    receipt = Receipt.verified(answer.content, INTAKE.public_key())
+    assert receipt == Receipt(SEALER.device_id, 735, 3, digest, int(NOW) // 86_400)
+    assert stored(store_url) == [StoredVoucher(SEALER.device_id, 735, 3, digest, voucher, answer.content)]
+    assert Voucher.parse(stored(store_url)[0].voucher).open(OPENER) == PAYLOAD
+
+
+def test_the_same_bytes_again_get_the_same_receipt(store_url):
+    """200 and the receipt first given, even on a later day."""
+    days = [NOW]
+    voucher = SEALER.seal(PAYLOAD, 735, 0)
+    with (
+        serving(create_app(store_url, INTAKE, clock=lambda: days[-1])) as url,
+        httpx.Client(base_url=url) as client,
+    ):
+        enrol(client)
+        first = put(client, voucher)
+        days.append(NOW + 3 * 86_400)
+        again = put(client, voucher)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.content == first.content
+
+
+def test_other_bytes_for_a_taken_slot_are_a_conflict(intake, store_url):
+    """409, and what was stored first stays."""
+    enrol(intake)
+    first, second = SEALER.seal(PAYLOAD, 735, 0), SEALER.seal(PAYLOAD, 735, 0)
+    assert put(intake, first).status_code == 201
+    assert is_problem(put(intake, second), 409, "slot-taken")
+    assert put(intake, first).status_code == 200
+    assert [each.voucher for each in stored(store_url)] == [first]
+
+
+@pytest.mark.parametrize(("window", "slot"), [(736, 0), (735, 1), (0, 0), (2**32 - 1, 65_535)])
+def test_a_voucher_in_another_place_is_refused(intake, store_url, window, slot):
+    """The path must name what the voucher names."""
+    enrol(intake)
+    assert is_problem(put(intake, SEALER.seal(PAYLOAD, 735, 0), window, slot), 400, "wrong-place")
+    other_device = put(intake, SEALER.seal(PAYLOAD, 735, 0), device=OTHER_SEALER.device_id.hex())
+    assert is_problem(other_device, 400, "wrong-place")
+    assert stored(store_url) == []
+
+
+@pytest.mark.parametrize(("window", "slot"), [(0, 0), (2**32 - 1, 65_535)])
+def test_the_first_and_the_last_place_can_be_taken(intake, store_url, window, slot):
+    """The database holds every number a voucher can name."""
+    enrol(intake)
+    assert put(intake, SEALER.seal(PAYLOAD, window, slot), window, slot).status_code == 201
+    assert [(each.window, each.slot) for each in stored(store_url)] == [(window, slot)]
+
+
+@pytest.mark.parametrize("place", ["-1/0", "0/-1", "4294967296/0", "0/65536", "x/0", "0/x", "1.5/0", "9" * 400 + "/0"])
+def test_a_place_no_voucher_can_have_is_not_processed(shared_intake, place):
+    """Windows are 0 to 2^32 - 1 and slots 0 to 65,535."""
+    assert is_problem(shared_intake.put(f"/v1/vouchers/{DEVICE_ID}/{place}", content=b"x"), 422, "invalid-request")
+
+
+def test_a_device_that_is_not_enrolled_is_refused(intake, store_url):
+    """403 by its own name, so that the device can enrol."""
+    assert is_problem(put(intake, SEALER.seal(PAYLOAD, 735, 0)), 403, "not-enrolled")
+    assert stored(store_url) == []
+
+
+def test_a_voucher_the_device_did_not_sign_is_refused(intake, store_url):
+    """Whoever knows an enrolled device's id still can't speak for it."""
+    enrol(intake)
+    header = Voucher.parse(SEALER.seal(PAYLOAD, 735, 0)).header
+    forged = cose.sign1(OTHER, header.to_cose(), bytes(304))
+    assert is_problem(put(intake, forged), 403, "bad-signature")
+    assert stored(store_url) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"x", b"\x81" * 4000, bytes(LARGEST_VOUCHER), SEALER.seal(PAYLOAD, 735, 0)[:-1]])
+def test_what_is_no_voucher_is_malformed(intake, store_url, body):
+    """400 for every body that does not parse."""
+    enrol(intake)
+    assert is_problem(put(intake, body), 400, "malformed")
+    assert stored(store_url) == []
+
+
+def test_another_version_is_told_apart(intake):
+    """400 by its own name, so that a newer client knows why."""
+    enrol(intake)
+    header = dataclasses.replace(Voucher.parse(SEALER.seal(PAYLOAD, 735, 0)).header, version=1)
+    assert is_problem(put(intake, cose.sign1(DEVICE, header.to_cose(), bytes(304))), 400, "unknown-version")
+
+
+@pytest.mark.parametrize("size", [LARGEST_VOUCHER + 1, 200_000])
+@pytest.mark.parametrize("declared", [True, False], ids=["with-length", "chunked"])
+def test_too_large_a_body_is_refused(shared_intake, size, declared):
+    """413 whether or not the length is told beforehand, for both requests."""
+    body = bytes(size)
+    for path in (f"/v1/vouchers/{DEVICE_ID}/735/0", f"/v1/devices/{DEVICE_ID}"):
+        answer = shared_intake.put(path, content=body if declared else iter([body[:100], body[100:]]))
+        assert is_problem(answer, 413, "too-large")
+    assert shared_intake.get("/healthz").status_code == 200
+
+
+def test_a_voucher_in_many_pieces_is_one_voucher(intake):
+    """Chunks are put together again."""
+    enrol(intake)
+    voucher = SEALER.seal(PAYLOAD, 735, 0)
+    pieces = (voucher[at : at + 7] for at in range(0, len(voucher), 7))
+    answer = intake.put(f"/v1/vouchers/{DEVICE_ID}/735/0", content=pieces)
+    assert answer.status_code == 201
+    assert put(intake, voucher).content == answer.content
+
+
+def test_twenty_identical_vouchers_at_once_are_stored_once(intake, store_url):
+    """Exactly one 201, one row, and one receipt for all."""
+    enrol(intake)
+    voucher = SEALER.seal(PAYLOAD, 735, 0)
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: put(intake, voucher), range(20)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 19 + [201]
+    assert len({answer.content for answer in answers}) == 1
+    assert len(stored(store_url)) == 1
+
+
+def test_twenty_vouchers_for_one_slot_at_once_leave_one(intake, store_url):
+    """Exactly one 201, the others 409, and what is stored is what got the receipt."""
+    enrol(intake)
+    vouchers = [SEALER.seal(PAYLOAD, 735, 0) for _ in range(20)]
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda voucher: put(intake, voucher), vouchers))
+    codes = [answer.status_code for answer in answers]
+    assert sorted(codes) == [201] + [409] * 19
+    (row,) = stored(store_url)
+    assert row.voucher == vouchers[codes.index(201)]
+    assert row.receipt == answers[codes.index(201)].content
+
+
+def test_devices_have_their_own_slots(intake, store_url):
+    """The same window and slot of two devices are two places."""
+    enrol(intake)
+    other = OTHER_SEALER.device_id.hex()
+    assert intake.put(f"/v1/devices/{other}", json=enrolment(OTHER)).status_code == 201
+    assert put(intake, SEALER.seal(PAYLOAD, 735, 0)).status_code == 201
+    assert put(intake, OTHER_SEALER.seal(PAYLOAD, 735, 0), device=other).status_code == 201
+    assert len(stored(store_url)) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "name"),
+    [
+        ("GET", "/", 404, "not-found"),
+        ("GET", "/docs", 404, "not-found"),
+        ("GET", "/redoc", 404, "not-found"),
+        ("PUT", "/v1/vouchers/x", 404, "not-found"),
+        ("GET", f"/v1/vouchers/{DEVICE_ID}/735/0", 405, "method-not-allowed"),
+        ("DELETE", f"/v1/vouchers/{DEVICE_ID}/735/0", 405, "method-not-allowed"),
+        ("POST", f"/v1/devices/{DEVICE_ID}", 405, "method-not-allowed"),
+        ("PUT", "/healthz", 405, "method-not-allowed"),
+    ],
+)
+def test_wrong_addresses_and_methods_are_problems_too(shared_intake, method, path, status, name):
+    """Every error has the one form; there is no way to read vouchers back over HTTP."""
+    answer = shared_intake.request(method, path)
+    assert is_problem(answer, status, name)
+    if status == 405:
+        assert answer.headers["Allow"]
+
+
+def test_the_configuration_tells_what_clients_may_know(shared_intake):
+    """The public half of the key, the versions and the limit, and nothing more."""
+    assert shared_intake.get("/v1/config").json() == {
+        "intake_public_key": text(INTAKE.public_key().public_bytes_raw()),
+        "voucher_versions": [0],
+        "largest_voucher": LARGEST_VOUCHER,
+    }
+
+
+def test_a_missing_database_is_a_passing_trouble(intake, store_url):
+    """healthz still says the process runs; readyz and both requests say 503 and when to come back."""
+    enrol(intake)
+    assert (intake.get("/healthz").status_code, intake.get("/readyz").status_code) == (200, 200)
+    for table in ("vouchers", "devices"):
+        execute(store_url, f"DROP TABLE {table}")
+    assert intake.get("/healthz").json() == {"status": "ok"}
+    for answer in (intake.get("/readyz"), enrol(intake), put(intake, SEALER.seal(PAYLOAD, 735, 0))):
+        assert is_problem(answer, 503, "storage")
+        assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_a_dropped_postgresql_database_is_a_passing_trouble(postgresql):
+    """A database whose server throws every connection out is told with 503, not with a broken answer."""
+    url = postgresql.fresh_database()
+    with serving(create_app(url, INTAKE)) as address, httpx.Client(base_url=address) as client:
+        assert enrol(client).status_code == 201
+        postgresql.run(f"DROP DATABASE {url.split('/')[3].split('?')[0]} WITH (FORCE)")
+        for _ in range(2):
+            assert is_problem(client.get("/readyz"), 503, "storage")
+            assert is_problem(enrol(client), 503, "storage")
+        assert client.get("/healthz").status_code == 200
+
+
+def test_readiness_comes_back_with_the_database(store_url):
+    """When the tables are there again, the same process takes vouchers again."""
+    with serving(create_app(store_url, INTAKE)) as address, httpx.Client(base_url=address) as client:
+        execute(store_url, "ALTER TABLE devices RENAME TO elsewhere")
+        assert client.get("/readyz").status_code == 503
+        execute(store_url, "ALTER TABLE elsewhere RENAME TO devices")
+        assert client.get("/readyz").status_code == 200
+        assert enrol(client).status_code == 201
+
+
+def test_a_restart_on_the_same_database_keeps_all(store_url):
+    """Devices, vouchers and receipts outlive the process that took them."""
+    voucher = SEALER.seal(PAYLOAD, 735, 0)
+    answers = []
+    for _ in range(2):
+        with serving(create_app(store_url, INTAKE, clock=lambda: NOW)) as url, httpx.Client(base_url=url) as client:
+            answers.append((enrol(client), put(client, voucher)))
+    assert [(device.status_code, given.status_code) for device, given in answers] == [(201, 201), (200, 200)]
+    assert answers[0][1].content == answers[1][1].content
+
+
+VOUCHER = SEALER.seal(PAYLOAD, 735, 0)
+
+
+@given(
+    body=st.binary(max_size=600)
+    | st.builds(
+        lambda at, mask: VOUCHER[:at] + bytes([VOUCHER[at] ^ mask]) + VOUCHER[at + 1 :],
+        st.integers(0, len(VOUCHER) - 1),
+        st.integers(1, 255),
+    )
+)
+@settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_body_makes_the_intake_fail(shared_intake, body):
+    """Any bytes but a signed voucher get a 4xx problem."""
+    answer = put(shared_intake, body)
+    assert answer.status_code in {400, 403}
+    assert is_problem(answer, answer.status_code, answer.json()["type"].rsplit(":", 1)[1])

@@ -1,0 +1,115 @@
+"""What the intake says about itself is well-formed and complete."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+import scanner
+from scanner.intake.app import create_app
+from tests.intake.conftest import serving
+
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+
+# Every status the tests of the answers see, by operation.
+SEEN = {
+    ("put", "/v1/devices/{device}"): {200, 201, 400, 401, 403, 413, 422, 503},
+    ("put", "/v1/vouchers/{device}/{window}/{slot}"): {200, 201, 400, 403, 409, 413, 422, 503},
+    ("get", "/v1/config"): {200},
+    ("get", "/healthz"): {200},
+    ("get", "/readyz"): {200, 503},
+}
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory):
+    """The document as clients get it."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('openapi') / 'intake.db'}"
+    with serving(create_app(url, Ed25519PrivateKey.generate())) as address:
+        answer = httpx.get(f"{address}/openapi.json")
+    assert answer.headers["Content-Type"] == "application/json"
+    return answer.json()
+
+
+def operations(document):
+    return {(method, path): operation for path, item in document["paths"].items() for method, operation in item.items()}
+
+
+def walk(value):
+    """Every object in the document."""
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from walk(each)
+
+
+def test_it_is_openapi_3_1(document):
+    """The parts OpenAPI 3.1 asks for are there: version, info, paths, and no methods it does not know."""
+    assert document["openapi"].startswith("3.1.")
+    assert (document["info"]["title"], document["info"]["version"]) == ("Prescan intake", scanner.__version__)
+    assert all(path.startswith("/") for path in document["paths"])
+    assert all(set(item) <= METHODS for item in document["paths"].values())
+
+
+def test_every_operation_and_no_other_is_there(document):
+    """A new operation has to be listed in the table above first."""
+    assert set(operations(document)) == set(SEEN)
+    names = [operation["operationId"] for operation in operations(document).values()]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("operation", SEEN, ids=" ".join)
+def test_every_status_is_documented(document, operation):
+    """Whatever a client can get is in the document, and each has a description."""
+    responses = operations(document)[operation]["responses"]
+    assert {int(status) for status in responses} >= SEEN[operation]
+    assert all(response["description"] for response in responses.values())
+
+
+@pytest.mark.parametrize("operation", SEEN, ids=" ".join)
+def test_errors_are_documented_as_problems(document, operation):
+    """Every error is problem+json with the one schema."""
+    responses = operations(document)[operation]["responses"]
+    for status, response in responses.items():
+        if int(status) >= 400:
+            schema = {"$ref": "#/components/schemas/Problem"}
+            assert response["content"] == {"application/problem+json": {"schema": schema}}
+
+
+@pytest.mark.parametrize("operation", SEEN, ids=" ".join)
+def test_path_parameters_are_those_of_the_path(document, operation):
+    """Each name in braces is a required parameter with a schema, and no other is in the path."""
+    _, path = operation
+    parameters = [each for each in operations(document)[operation].get("parameters", []) if each["in"] == "path"]
+    assert {each["name"] for each in parameters} == {part[1:-1] for part in path.split("/") if part[:1] == "{"}
+    assert all(each["required"] is True and "type" in each["schema"] for each in parameters)
+
+
+def test_every_reference_leads_somewhere(document):
+    """No $ref dangles."""
+    references = {each["$ref"] for each in walk(document) if "$ref" in each}
+    assert references
+    for reference in references:
+        target = document
+        for part in reference.removeprefix("#/").split("/"):
+            target = target[part]
+        assert target["type"] == "object"
+
+
+def test_the_problem_schema_is_that_of_the_answers(document):
+    """Type, title and status are always there; detail may be."""
+    schema = document["components"]["schemas"]["Problem"]
+    assert set(schema["properties"]) == {"type", "title", "status", "detail"}
+    assert set(schema["required"]) == {"type", "title", "status"}
+
+
+def test_vouchers_and_receipts_are_binary(document):
+    """A voucher is sent and a receipt is given as application/cose."""
+    operation = operations(document)["put", "/v1/vouchers/{device}/{window}/{slot}"]
+    assert operation["requestBody"]["required"] is True
+    assert list(operation["requestBody"]["content"]) == ["application/cose"]
+    for status in ("200", "201"):
+        assert "application/cose" in operation["responses"][status]["content"]

@@ -1,0 +1,101 @@
+"""A real PostgreSQL server for the tests: one a session, on a Unix socket in a temporary folder, a database a test.
+
+PostgreSQL refuses to run as root; then it runs as ``postgres`` or ``nobody``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+HOW_TO_GET_IT = (
+    "these tests run on a real PostgreSQL server and found no initdb and pg_ctl, neither on PATH nor in "
+    "/usr/lib/postgresql/*/bin; install the package postgresql (Debian, Fedora) or postgresql@15 (Homebrew)"
+)
+
+
+class Server:
+    """A running server."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = itertools.count()
+
+    def url(self, database: str) -> str:
+        """The URL of a database, whether it exists or not."""
+        return f"postgresql://tester@/{database}?host={self._folder}"
+
+    def fresh_database(self) -> str:
+        """Make an empty database and give its URL."""
+        name = f"test_{next(self._numbers)}"
+        self.run(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def run(self, statement: str) -> None:
+        """Run a statement outside of any test's database."""
+        with psycopg.connect(self.url("postgres"), autocommit=True, connect_timeout=10) as db:
+            db.execute(statement)  # type: ignore[call-overload]
+
+
+def databases() -> list[str]:
+    """Kinds of database to test on. PostgreSQL is left out where it is not installed, but never in CI."""
+    return ["sqlite", "postgresql"] if _tools() or os.environ.get("CI") == "true" else ["sqlite"]
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    """Start a server, and stop it and remove all it wrote at the end."""
+    tools = _tools()
+    if tools is None:
+        raise RuntimeError(HOW_TO_GET_IT)
+    folder = Path(tempfile.mkdtemp(prefix="prescan-pg-"))  # short: a socket's path has at most 107 bytes
+    options = _unprivileged(folder) | {"cwd": folder, "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    data, log = folder / "data", folder / "log"
+
+    def call(tool: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [tools / tool, "-D", data, *arguments], timeout=60, check=False, stderr=subprocess.PIPE, **options
+        )
+        if done.returncode:
+            told = log.read_text("utf-8", "replace") if log.exists() else ""
+            raise RuntimeError(f"{tool} failed: {done.stderr.decode(errors='replace')}{told}")
+
+    try:
+        call("initdb", "--no-sync", "--auth=trust", "--username=tester", "--encoding=UTF8", "--locale=C")
+        settings = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=60"
+        call("pg_ctl", "start", "-w", "-t", "50", "-l", str(log), "-o", settings)
+        try:
+            yield Server(folder)
+        finally:
+            call("pg_ctl", "stop", "-w", "-t", "50", "-m", "fast")
+    finally:
+        shutil.rmtree(folder)
+
+
+def _tools() -> Path | None:
+    on_path = [Path(folder) for folder in os.get_exec_path()]
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    for folder in (*on_path, *installed):
+        if all((folder / tool).exists() for tool in ("initdb", "pg_ctl")):
+            return (folder / "pg_ctl").resolve().parent  # initdb looks for postgres beside itself
+    return None
+
+
+def _unprivileged(folder: Path) -> dict[str, Any]:
+    """Arguments to subprocess that give up root, and the folder to whom it is given up to."""
+    if os.getuid() != 0:
+        return {}
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    user = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}

@@ -1,0 +1,353 @@
+"""Scanner and checkpoint: every fault is a verdict, and a match is on disk before it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import io
+import math
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from PIL import Image
+
+from scanner.errors import UnknownNameError
+from scanner.hashing import hash_picture
+from scanner.hashset import Entry, HashSet, HashSetBuilder
+from scanner.index import Hits
+from scanner.media import Limits
+from scanner.outbox import Outbox
+from scanner.pipeline import Checkpoint, Scanner
+from scanner.profiles import PROFILES
+from scanner.types import Action, Outcome, Verdict
+from scanner.vouchers import DeviceSealer, Payload, Voucher
+
+DEVICE = Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
+OPENER = X25519PrivateKey.from_private_bytes(bytes([3]) * 32)
+POLICY = bytes(range(32))
+NOW = 1_800_000_000.0
+
+
+def picture(seed: int) -> bytes:
+    """A textured picture, another one for each seed, as PNG."""
+    noise = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), np.uint8)
+    return png(Image.fromarray(noise).resize((160, 120), Image.Resampling.BICUBIC))
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+KNOWN, UNKNOWN = picture(1), picture(2)
+FLAT = png(Image.new("RGB", (160, 120), (90, 90, 90)))
+TOO_LARGE = Limits(max_bytes=100)
+
+
+@pytest.fixture(scope="module")
+def known_path(tmp_path_factory):
+    """A hash set of three pictures: two entries for ``KNOWN``, one of them one bit away and listed first."""
+    builder = HashSetBuilder("three", "pdq")
+    exact = hash_picture(KNOWN, "pdq").hash
+    near = dataclasses.replace(exact, data=bytes([exact.data[0] ^ 1]) + exact.data[1:])
+    builder.add(Entry(near, "near", 11))
+    builder.add(Entry(exact, "exact", 12))
+    builder.add(Entry(hash_picture(picture(3), "pdq").hash, "other", 13))
+    path = tmp_path_factory.mktemp("known") / "known.prescan"
+    builder.write(path)
+    return path
+
+
+@pytest.fixture
+def known(known_path):
+    with HashSet.open(known_path) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["flat", "faiss"])
+def scanner(request, known):
+    """A scanner with each engine."""
+    return Scanner(known, engine=request.param)
+
+
+class BrokenIndex:
+    """An engine that fails in a way nobody foresaw."""
+
+    engine = "broken"
+    bits = 256
+
+    def __len__(self) -> int:
+        return 0
+
+    def search(self, code: bytes, radius: int) -> Hits:
+        raise ZeroDivisionError("the engine's own words")
+
+
+class BrokenScanner(Scanner):
+    """A scanner whose engine fails."""
+
+    def __init__(self, known: HashSet, *arguments, **options) -> None:
+        super().__init__(known, *arguments, **options)
+        self._index = BrokenIndex()
+
+
+def test_a_known_picture_matches_nearest_first(scanner):
+    """Every entry within the radius is there, the nearest first; the standard profile holds the picture."""
+    verdict = scanner.scan(KNOWN)
+    assert (verdict.outcome, verdict.action) == (Outcome.MATCH, Action.HOLD)
+    assert [(match.label, match.index, match.cluster) for match in verdict.matches] == [
+        ("exact", 1, 12), ("near", 0, 11),
+    ]  # fmt: skip
+    assert verdict.matches[0].distance < verdict.matches[1].distance <= 31
+    assert verdict.hash is not None
+    assert verdict.quality >= 50
+
+
+def test_an_unknown_picture_does_not_match(scanner):
+    """It is sent, and the verdict holds no match."""
+    verdict = scanner.scan(UNKNOWN)
+    assert (verdict.outcome, verdict.action, verdict.matches) == (Outcome.NO_MATCH, Action.SEND, ())
+
+
+def test_a_flat_picture_is_not_searched(known):
+    """Low quality is decided before the search: a broken engine is not even asked."""
+    verdict = BrokenScanner(known).scan(FLAT)
+    assert (verdict.outcome, verdict.matches) == (Outcome.LOW_QUALITY, ())
+    assert verdict.quality < 50
+
+
+@pytest.mark.parametrize("media", [b"", b"not a picture", KNOWN[: len(KNOWN) // 2], KNOWN[:40]])
+def test_what_can_not_be_decoded_is_unscannable(scanner, media):
+    """Media from outside never raises."""
+    verdict = scanner.scan(media)
+    assert (verdict.outcome, verdict.action, verdict.hash) == (Outcome.UNSCANNABLE, Action.SEND, None)
+
+
+def test_limits_are_kept(known):
+    """Too many bytes are unscannable, not an error."""
+    verdict = Scanner(known, limits=TOO_LARGE).scan(KNOWN)
+    assert verdict.outcome is Outcome.UNSCANNABLE
+    assert "too-large" in verdict.reason
+
+
+@pytest.mark.parametrize("source", [None, 7, 1.5, [], object()], ids=repr)
+def test_a_source_that_is_none_is_an_error_verdict(known, source):
+    """Even a caller's mistake does not raise in the middle of sending."""
+    assert Scanner(known).scan(source).outcome in {Outcome.ERROR, Outcome.UNSCANNABLE}
+
+
+def test_bytes_path_and_file_give_one_verdict(scanner, tmp_path):
+    """The verdict depends on what is in the picture, not on how it came."""
+    path = tmp_path / "known.png"
+    path.write_bytes(KNOWN)
+    expected = scanner.scan(KNOWN)
+    with path.open("rb") as file:
+        verdicts = [
+            scanner.scan(source)
+            for source in (bytearray(KNOWN), memoryview(KNOWN), path, str(path), file, io.BytesIO(KNOWN))
+        ]
+    assert verdicts == [expected] * 6
+    assert scanner.scan(tmp_path / "missing.png").outcome is Outcome.UNSCANNABLE
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+def test_a_failing_engine_is_an_error_verdict(known, profile):
+    """The profile says what to do, and the reason names the kind of error but not its words."""
+    verdict = BrokenScanner(known, profile).scan(UNKNOWN)
+    assert (verdict.outcome, verdict.action) == (Outcome.ERROR, profile.on_error)
+    assert "ZeroDivisionError" in verdict.reason
+    assert "own words" not in verdict.reason
+
+
+def test_a_closed_hash_set_is_an_error_verdict(known_path):
+    """A set closed too early does not raise in the middle of sending."""
+    known = HashSet.open(known_path)
+    scanner = Scanner(known)
+    known.close()
+    verdict = scanner.scan(KNOWN)
+    assert (verdict.outcome, verdict.matches) == (Outcome.ERROR, ())
+
+
+def test_an_unknown_engine_is_refused_at_once(known):
+    """A wrong name is told when the scanner is made, not at the first picture."""
+    with pytest.raises(UnknownNameError, match="abacus"):
+        Scanner(known, engine="abacus")
+
+
+def test_warming_up_changes_no_verdict(scanner):
+    """The first picture after warming up is judged as any other."""
+    before = scanner.scan(KNOWN)
+    scanner.warm_up()
+    assert scanner.scan(KNOWN) == before
+
+
+def test_warming_up_tells_of_a_broken_engine(known):
+    """What does not work here is told at the start, not at the first picture."""
+    with pytest.raises(ZeroDivisionError):
+        BrokenScanner(known).warm_up()
+
+
+@pytest.mark.parametrize("media", [KNOWN, UNKNOWN, FLAT, b""], ids=["known", "unknown", "flat", "empty"])
+def test_the_asynchronous_scan_gives_the_same_verdict(scanner, media):
+    """Waiting in an event loop changes nothing but the waiting."""
+    patient = Scanner(scanner.known, dataclasses.replace(scanner.profile, time_limit=60.0))
+    assert asyncio.run(patient.scan_async(media)) == patient.scan(media)
+
+
+class SlowFile(io.BytesIO):
+    """A file that gives nothing before it is released."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.released = threading.Event()
+
+    def read(self, size: int | None = -1) -> bytes:
+        assert self.released.wait(60)
+        return super().read(size)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_scan_over_its_time_is_a_timeout(known, name):
+    """The verdict comes while the file still hangs, and the profile says what to do."""
+    profile = dataclasses.replace(PROFILES[name], time_limit=0.01)
+    file = SlowFile(KNOWN)
+
+    async def scanned() -> Verdict:
+        try:
+            return await Scanner(known, profile).scan_async(file)
+        finally:
+            file.released.set()
+
+    verdict = asyncio.run(scanned())
+    assert (verdict.outcome, verdict.action) == (Outcome.TIMEOUT, PROFILES[name].on_timeout)
+    assert verdict.matches == ()
+
+
+def test_eight_threads_share_one_scanner(scanner):
+    """Scans at the same time give what they give one after the other."""
+    media = [KNOWN, UNKNOWN, FLAT, b"", picture(3)] * 16
+    expected = {each: scanner.scan(each) for each in set(media)}
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(scanner.scan, media)) == [expected[each] for each in media]
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    with Outbox(tmp_path / "outbox.db") as box:
+        yield box
+
+
+@pytest.fixture
+def sealer():
+    return DeviceSealer(DEVICE, OPENER.public_key(), POLICY)
+
+
+@pytest.fixture
+def checkpoint(known, sealer, outbox):
+    patient = dataclasses.replace(PROFILES["standard"], time_limit=60.0)
+    return Checkpoint(Scanner(known, patient), sealer, outbox, clock=lambda: NOW)
+
+
+def check(checkpoint: Checkpoint, media: bytes, waiting: str) -> Verdict:
+    return checkpoint.check(media) if waiting == "check" else asyncio.run(checkpoint.check_async(media))
+
+
+@pytest.mark.parametrize("waiting", ["check", "check_async"])
+def test_a_match_leaves_one_voucher_that_opens_to_it(checkpoint, outbox, known, waiting):
+    """The voucher tells the nearest match, the policy, the list's edition and the day, and is signed by the device."""
+    verdict = check(checkpoint, KNOWN, waiting)
+    assert verdict == Scanner(known).scan(KNOWN)
+    (stored,) = outbox.due(NOW)
+    assert (stored.window, stored.slot) == (int(NOW) // (28 * 86_400), 0)
+    voucher = Voucher.parse(stored.voucher)
+    voucher.verify(DEVICE.public_key())
+    assert (voucher.header.window, voucher.header.slot, voucher.header.policy_digest) == (stored.window, 0, POLICY)
+    assert voucher.open(OPENER) == Payload(
+        content_id=12,
+        leaf_index=1,
+        policy_digest=POLICY,
+        algorithm="pdq",
+        distance=verdict.matches[0].distance,
+        quality=verdict.quality,
+        hash=verdict.hash.data,
+        day=int(NOW) // 86_400,
+        hashset_digest=known.digest,
+    )
+
+
+@pytest.mark.parametrize("waiting", ["check", "check_async"])
+@pytest.mark.parametrize("media", [UNKNOWN, FLAT, b"", KNOWN[:40]], ids=["unknown", "flat", "empty", "cut"])
+def test_without_a_match_nothing_is_stored(checkpoint, outbox, tmp_path, media, waiting):
+    """No match, no voucher: not a row, not a byte."""
+    assert not check(checkpoint, media, waiting).matched
+    assert outbox.counts() == {}
+    with closing(sqlite3.connect(tmp_path / "outbox.db")) as db:
+        assert db.execute("SELECT count(*) FROM vouchers").fetchone() == (0,)
+
+
+def test_each_match_takes_the_next_slot(checkpoint, outbox):
+    """Pictures checked one after the other get slots one after the other."""
+    for media in (KNOWN, UNKNOWN, picture(3), KNOWN):
+        checkpoint.check(media)
+    assert [each.slot for each in outbox.due(NOW)] == [0, 1, 2]
+    assert [Voucher.parse(each.voucher).open(OPENER).content_id for each in outbox.due(NOW)] == [12, 13, 12]
+
+
+def test_eight_threads_share_one_checkpoint(checkpoint, outbox):
+    """Every match at the same time leaves its own voucher in its own slot."""
+    with ThreadPoolExecutor(8) as pool:
+        verdicts = list(pool.map(checkpoint.check, [KNOWN, UNKNOWN] * 20))
+    assert [verdict.matched for verdict in verdicts] == [True, False] * 20
+    stored = outbox.due(NOW)
+    assert [each.slot for each in stored] == list(range(20))
+    assert all(Voucher.parse(each.voucher).header.slot == each.slot for each in stored)
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+@pytest.mark.parametrize("fault", ["closed", "read-only"])
+def test_a_voucher_that_can_not_be_stored_is_an_error_verdict(known, sealer, tmp_path, profile, fault):
+    """Nothing raises in the middle of sending; the profile says what to do."""
+    with Outbox(tmp_path / "outbox.db") as outbox:
+        if fault == "closed":
+            outbox.close()
+        else:
+            outbox._db.execute("PRAGMA query_only = ON")
+        verdict = Checkpoint(Scanner(known, profile), sealer, outbox, clock=lambda: NOW).check(KNOWN)
+    assert (verdict.outcome, verdict.action, verdict.matches) == (Outcome.ERROR, profile.on_error, ())
+    with closing(sqlite3.connect(tmp_path / "outbox.db")) as db:
+        assert db.execute("SELECT count(*) FROM vouchers").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("waiting", ["check", "check_async"])
+@pytest.mark.parametrize("now", [math.inf, math.nan, 2.0**32 * 28 * 86400])
+def test_an_impossible_clock_is_an_error_verdict(known, sealer, outbox, waiting, now):
+    """Not even a broken clock raises in the middle of sending."""
+    verdict = check(Checkpoint(Scanner(known), sealer, outbox, clock=lambda: now), KNOWN, waiting)
+    assert verdict.outcome is Outcome.ERROR
+    assert outbox.counts() == {}
+
+
+def test_a_full_window_is_an_error_verdict(checkpoint, outbox, tmp_path):
+    """When all slots of a window are used, the verdict says so instead of raising, and the last slot stays used."""
+    window = int(NOW) // (28 * 86_400)
+    outbox.add(window, lambda *_: b"first", NOW)
+    with closing(sqlite3.connect(tmp_path / "outbox.db")) as db, db:
+        db.execute("UPDATE vouchers SET slot = 65535")
+    assert checkpoint.check(KNOWN).outcome is Outcome.ERROR
+    assert [each.slot for each in outbox.due(NOW)] == [65_535]
+
+
+@pytest.mark.parametrize("now", [0.0, -1.0, 1e9, 4e9])
+def test_the_clock_gives_window_and_day(known, sealer, outbox, now):
+    """Whatever the clock says, voucher and payload agree on it."""
+    checkpoint = Checkpoint(Scanner(known), sealer, outbox, clock=lambda: now)
+    assert checkpoint.check(KNOWN).matched
+    (stored,) = outbox.due(now)
+    assert Voucher.parse(stored.voucher).open(OPENER).day // 28 == stored.window
