@@ -7,3 +7,5 @@ from scanner.index.engines import open_index as open_index
 from scanner.index.hits import Hits as Hits
 from scanner.index.hits import Index as Index
 from scanner.index.hits import ManyHits as ManyHits
+from scanner.index.pairs import distance_histogram as distance_histogram
+from scanner.index.pairs import distances as distances

@@ -52,6 +52,11 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
             mask |= (distance <= limit) << lane
         return np.uint64(mask)
 
+    def row_distances_into(base, index, query, out):
+        for lane in range(ROWS):
+            row = base[len(query) * (index + lane) :][: len(query)]
+            out[lane] = sum((int(word) ^ int(q)).bit_count() for word, q in zip(row, query, strict=True))
+
     def lowest_bit(word):
         return (int(word) & -int(word)).bit_length() - 1
 
@@ -167,31 +172,49 @@ else:
 
         return kind(base, types.int64, like), generate
 
+    def _row_distances(builder, base, index, query, words):
+        """Distances of rows index to index + 7 from a query, a tuple of words: a vector of 8 u64."""
+        count = words * ROWS
+        vector = ir.VectorType(_I64, count)
+        start = builder.gep(base, [builder.mul(index, ir.Constant(_I64, words))])
+        stored = builder.load(builder.bitcast(start, vector.as_pointer()), align=1)
+        wanted = _undefined(_I64, words)
+        for n, value in enumerate(cgutils.unpack_tuple(builder, query, words)):
+            wanted = builder.insert_element(wanted, value, ir.Constant(_I32, n))
+        wanted = builder.shuffle_vector(wanted, _undefined(_I64, words), _lanes(n % words for n in range(count)))
+        total = _call(builder, f"llvm.ctpop.v{count}i64", vector, builder.xor(stored, wanted))
+        while count > ROWS:
+            nothing = _undefined(_I64, count)
+            even = builder.shuffle_vector(total, nothing, _lanes(range(0, count, 2)))
+            odd = builder.shuffle_vector(total, nothing, _lanes(range(1, count, 2)))
+            total = builder.add(even, odd)
+            count //= 2
+        return total
+
     @intrinsic
     def rows_within(typing_context, base, index, query, limit):
         """Compare 8 rows of as many words as query has: bit l is set iff row index + l is within limit bits of it."""
         words = query.count
 
         def generate(context, builder, sig, args):
-            count = words * ROWS
-            vector = ir.VectorType(_I64, count)
-            start = builder.gep(args[0], [builder.mul(args[1], ir.Constant(_I64, words))])
-            stored = builder.load(builder.bitcast(start, vector.as_pointer()), align=1)
-            wanted = _undefined(_I64, words)
-            for n, value in enumerate(cgutils.unpack_tuple(builder, args[2], words)):
-                wanted = builder.insert_element(wanted, value, ir.Constant(_I32, n))
-            wanted = builder.shuffle_vector(wanted, _undefined(_I64, words), _lanes(n % words for n in range(count)))
-            total = _call(builder, f"llvm.ctpop.v{count}i64", vector, builder.xor(stored, wanted))
-            while count > ROWS:
-                nothing = _undefined(_I64, count)
-                even = builder.shuffle_vector(total, nothing, _lanes(range(0, count, 2)))
-                odd = builder.shuffle_vector(total, nothing, _lanes(range(1, count, 2)))
-                total = builder.add(even, odd)
-                count //= 2
+            total = _row_distances(builder, *args[:3], words)
             near = builder.icmp_unsigned("<=", total, _splat(builder, args[3], _I64, ROWS))
             return builder.zext(builder.bitcast(near, ir.IntType(ROWS)), _I64)
 
         return types.uint64(base, types.int64, query, types.int64), generate
+
+    @intrinsic
+    def row_distances_into(typing_context, base, index, query, out):
+        """out[l] = distance of row index + l from query, for the 8 rows from index; out points to u64."""
+        words = query.count
+
+        def generate(context, builder, sig, args):
+            total = _row_distances(builder, *args[:3], words)
+            place = builder.bitcast(args[3], ir.VectorType(_I64, ROWS).as_pointer())
+            builder.store(total, place, align=8)
+            return context.get_dummy_value()
+
+        return types.void(base, types.int64, query, out), generate
 
     @intrinsic
     def lowest_bit(typing_context, word):

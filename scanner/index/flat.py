@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
-from scanner.errors import HashShapeError
 from scanner.index import _batch_kernels as batch_kernels
 from scanner.index import _kernels as kernels
-from scanner.index import _scan_kernels as scan_kernels
 from scanner.index.hits import Codes, Hits, ManyHits, check_query, checked_codes, checked_queries, hits_of, many_hits_of
 
 
@@ -45,26 +40,3 @@ class FlatIndex:
         codes = checked_queries(codes, radius, self.bits)
         packed, owners = self._scan_many(codes.reshape(-1), len(codes), radius, self._rows, self._count)
         return many_hits_of(packed, owners, len(codes))
-
-
-def distances(query: npt.NDArray[np.uint64], bank: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint16]:
-    """Count the bits in which one hash differs from each hash in a bank.
-
-    Args:
-        query: packed hash; shape ``(W,)``, uint64, ``W = bits // 64``.
-        bank: packed hashes; shape ``(n, W)``, uint64; ``n`` may be 0.
-
-    Returns:
-        distances in bits, in bank order; shape ``(n,)``, uint16.
-
-    Raises:
-        HashShapeError: a shape or dtype differs from the above.
-    """
-    if query.dtype != np.uint64 or bank.dtype != np.uint64 or query.ndim != 1 or bank.shape[1:] != query.shape:
-        raise HashShapeError(
-            f"a query is uint64 of shape (W,) and a bank of shape (n, W), "
-            f"not {query.dtype} {query.shape} and {bank.dtype} {bank.shape}"
-        )
-    out = np.empty(len(bank), np.uint16)
-    scan_kernels.distances_into(query, bank, out)
-    return out
