@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: demo test lint types tests-only bench clean
+.PHONY: demo test lint types tests-only bench bench-search clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/scanner demo
@@ -29,6 +29,9 @@ tests-only: $(VENV)/dev.done
 bench: $(VENV)/bench.done
 	$(BIN)/python -m benchmarks.hashing
 	$(BIN)/python -m benchmarks.start
+
+bench-search: $(VENV)/bench.done
+	$(BIN)/python -m benchmarks.search
 
 $(VENV)/python.done:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

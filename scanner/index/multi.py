@@ -36,6 +36,11 @@ class MultiIndex:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def tables_bytes(self) -> int:
+        """Bytes of the tables, without the codes."""
+        return int(self._tables.nbytes)
+
     def search(self, code: bytes, radius: int) -> Hits:
         """Find every entry at distance ``radius`` or less; see :class:`scanner.index.Index`.
 

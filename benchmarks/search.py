@@ -1,0 +1,265 @@
+"""Exact and approximate search side by side: the engines here, FAISS's, usearch's and plain numpy, one thread each.
+
+    python -m benchmarks.search [--sizes 1000,100000,1000000,10000000]
+
+Raw latencies go to benchmarks/results/search.json first; table and plots are made from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+from usearch.index import Index as UsearchIndex
+from usearch.index import MetricKind, ScalarKind
+
+from benchmarks.measure import machine, one_thread, store
+from scanner.index.flat import FlatIndex
+from scanner.index.multi import MultiIndex
+
+BITS = 256
+RADIUS = 31
+QUERIES = 1000
+SECONDS_AN_ENGINE = 8.0
+FEWEST = 50
+BATCH = 20_000
+NEIGHBOURS = 16
+SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+LARGEST_FOR_GRAPHS = 1_000_000
+
+Codes = npt.NDArray[np.uint8]
+Found = set[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One engine, built.
+
+    Attributes:
+        name: what to call it.
+        search: finds the entries within the radius of one code.
+        bytes_used: of the index, the codes included.
+        seconds_to_build: without compilation.
+        batch: searches many codes at once, where the engine can; its answer is not looked at.
+    """
+
+    name: str
+    search: Callable[[Codes], Found]
+    bytes_used: int
+    seconds_to_build: float
+    batch: Callable[[Codes], object] | None = None
+
+
+def uniform(size: int, random: np.random.Generator) -> tuple[Codes, Codes]:
+    """Random codes; half of the queries are up to 31 bits from an entry, half are random."""
+    codes = random.integers(0, 256, (size, BITS // 8), np.uint8)
+    return codes, _queries(codes, random)
+
+
+def structured(size: int, random: np.random.Generator) -> tuple[Codes, Codes]:
+    """What lists are like: a quarter near-copies in clusters, a quarter near-flat, the rest random and balanced."""
+    codes = np.packbits(np.argsort(random.random((size, BITS)), axis=1) < BITS // 2, axis=1)
+    near = size // 4
+    cluster = random.integers(0, max(1, size // 10_000), near)
+    codes[:near] = codes[-1 - cluster] ^ _flips(near, 12, random)
+    flat = slice(near, 2 * near)
+    codes[flat] = np.tile(np.array([0xFF, 0x00], np.uint8), BITS // 16) ^ _flips(near, 60, random)
+    return codes, _queries(codes, random)
+
+
+def _flips(count: int, most: int, random: np.random.Generator) -> Codes:
+    """Masks of up to so many bits each."""
+    chance = random.integers(0, most + 1, (count, 1)) / BITS
+    return np.packbits(random.random((count, BITS)) < chance, axis=1)
+
+
+def _queries(codes: Codes, random: np.random.Generator) -> Codes:
+    queries = random.integers(0, 256, (QUERIES, BITS // 8), np.uint8)
+    known = random.choice(len(codes), QUERIES // 2)
+    for place, entry in enumerate(known):
+        flipped = np.zeros(BITS, np.uint8)
+        flipped[random.choice(BITS, random.integers(0, RADIUS + 1), replace=False)] = 1
+        queries[place] = codes[entry] ^ np.packbits(flipped)
+    return queries[random.permutation(QUERIES)]
+
+
+def contenders(codes: Codes) -> Iterator[Contender]:
+    """Build the engines one after the other, so that only one is in memory."""
+    yield _built("prescan multi", codes, MultiIndex)
+    yield _built("prescan flat", codes, FlatIndex)
+    yield _faiss("faiss flat (exact)", codes, faiss.IndexBinaryFlat(BITS))
+    multi_hash = faiss.IndexBinaryMultiHash(BITS, 16, 16)
+    multi_hash.nflip = 1
+    yield _faiss("faiss multi-hash (exact)", codes, multi_hash)
+    if len(codes) >= 10_000:
+        lists = int(2 ** round(np.log2(4 * np.sqrt(len(codes)) / 4)))
+        inverted = faiss.IndexBinaryIVF(faiss.IndexBinaryFlat(BITS), BITS, lists)
+        inverted.cp.niter = 5
+        inverted.train(codes[: 64 * lists])
+        inverted.nprobe = max(1, lists // 16)
+        yield _faiss("faiss IVF", codes, inverted)
+    if len(codes) <= LARGEST_FOR_GRAPHS // 10:
+        yield _faiss_nearest("faiss HNSW", codes, faiss.IndexBinaryHNSW(BITS, 16))
+    if len(codes) <= LARGEST_FOR_GRAPHS:
+        yield _usearch("usearch exact", codes, exact=True)
+    if len(codes) <= LARGEST_FOR_GRAPHS // 10:
+        yield _usearch("usearch HNSW", codes, exact=False)
+        yield _numpy(codes)
+
+
+def _built(name: str, codes: Codes, kind: type[MultiIndex] | type[FlatIndex]) -> Contender:
+    kind(codes[:100]).search(bytes(BITS // 8), RADIUS)  # compiles
+    kind(codes[:100]).search_many(codes[:2], RADIUS)
+    started = time.perf_counter()
+    index = kind(codes)
+    built = time.perf_counter() - started
+    used = codes.nbytes + (index.tables_bytes if isinstance(index, MultiIndex) else 0)
+    return Contender(
+        name, lambda code: set(index.search(code.tobytes(), RADIUS).indices.tolist()), used, built,
+        lambda many: index.search_many(many, RADIUS),
+    )  # fmt: skip
+
+
+def _faiss(name: str, codes: Codes, index: Any) -> Contender:
+    started = time.perf_counter()
+    index.add(codes)
+    built = time.perf_counter() - started
+
+    def search(code: Codes) -> Found:
+        return set(index.range_search(code[None], RADIUS + 1)[2].tolist())
+
+    return Contender(name, search, _faiss_bytes(index), built, lambda many: index.range_search(many, RADIUS + 1))
+
+
+def _faiss_bytes(index: Any) -> int:
+    """Bytes of the serialized index; its form in memory takes more for hash tables."""
+    return int(faiss.serialize_index_binary(index).nbytes)
+
+
+def _faiss_nearest(name: str, codes: Codes, index: Any) -> Contender:
+    started = time.perf_counter()
+    index.add(codes)
+    built = time.perf_counter() - started
+
+    def search(code: Codes) -> Found:
+        distances, found = index.search(code[None], NEIGHBOURS)
+        return {int(i) for i, d in zip(found[0], distances[0], strict=True) if i >= 0 and d <= RADIUS}
+
+    return Contender(name, search, _faiss_bytes(index), built)
+
+
+def _usearch(name: str, codes: Codes, *, exact: bool) -> Contender:
+    index = UsearchIndex(ndim=BITS, metric=MetricKind.Hamming, dtype=ScalarKind.B1)
+    started = time.perf_counter()
+    index.add(np.arange(len(codes)), codes, threads=1)
+    built = time.perf_counter() - started
+
+    def search(code: Codes) -> Found:
+        found = index.search(code, NEIGHBOURS, exact=exact, threads=1)
+        return {int(k) for k, d in zip(found.keys, found.distances, strict=True) if d <= RADIUS}
+
+    return Contender(name, search, int(index.memory_usage), built)
+
+
+def _numpy(codes: Codes) -> Contender:
+    words = codes.view(np.uint64)
+
+    def search(code: Codes) -> Found:
+        distances = np.bitwise_count(words ^ code.view(np.uint64)).sum(axis=1, dtype=np.uint16)
+        return set(np.flatnonzero(distances <= RADIUS).tolist())
+
+    return Contender("numpy", search, codes.nbytes, 0.0)
+
+
+def measure(contender: Contender, queries: Codes, truth: list[Found]) -> dict[str, Any]:
+    """Time single queries, call by call, until all are done or the time is up; compare what is found with the truth."""
+    contender.search(queries[0])
+    latencies: list[float] = []
+    wanted = found = wrong = 0
+    begun = time.perf_counter()
+    for query, right in zip(queries, truth, strict=True):
+        started = time.perf_counter()
+        got = contender.search(query)
+        latencies.append(time.perf_counter() - started)
+        wanted += len(right)
+        found += len(got & right)
+        wrong += len(got - right)
+        if time.perf_counter() - begun > SECONDS_AN_ENGINE and len(latencies) >= FEWEST:
+            break
+    return {
+        "engine": contender.name,
+        "latencies": latencies,
+        "recall": found / wanted if wanted else 1.0,
+        "false": wrong,
+        "bytes": contender.bytes_used,
+        "build": contender.seconds_to_build,
+        "queries_a_second": _throughput(contender, queries),
+    }
+
+
+def _throughput(contender: Contender, queries: Codes) -> float | None:
+    if contender.batch is None:
+        return None
+    many = np.tile(queries, (BATCH // len(queries), 1))
+    many[:, -1] ^= np.arange(len(many)).astype(np.uint8)  # no query twice
+    if contender.name.startswith("faiss"):
+        many = many[:100]
+    started = time.perf_counter()
+    contender.batch(many)
+    return len(many) / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Measure, store, print, plot."""
+    parser = argparse.ArgumentParser(description="Search engines side by side.")
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="entries, separated by commas")
+    sizes = [int(text) for text in parser.parse_args().sizes.split(",")]
+    one_thread()
+    runs: list[dict[str, Any]] = []
+    for name, make in (("uniform", uniform), ("structured", structured)):
+        for size in sizes:
+            codes, queries = make(size, np.random.default_rng(size))
+            exact = FlatIndex(codes)
+            truth = [set(exact.search(query.tobytes(), RADIUS).indices.tolist()) for query in queries]
+            for contender in contenders(codes):
+                print(f"{name} {size:,} {contender.name}", file=sys.stderr)
+                runs.append({"data": name, "size": size, **measure(contender, queries, truth)})
+    raw = {"machine": machine("faiss-cpu", "usearch", "numba", "numpy"), "radius": RADIUS, "runs": runs}
+    print(f"raw figures: {store('search', raw)}", file=sys.stderr)
+    report(raw)
+    from benchmarks.search_plots import plot
+
+    for path in plot(raw):
+        print(f"plot: {path}", file=sys.stderr)
+
+
+def report(raw: dict[str, Any]) -> None:
+    """Print a table made from raw figures."""
+    print(f"{'data':<11}{'entries':>11}  {'engine':<25}{'p50 us':>9}{'p99 us':>9}{'x flat':>8}{'queries/s':>11}"
+          f"{'recall':>8}{'B/hash':>8}{'build s':>9}")  # fmt: skip
+    flat = {
+        (run["data"], run["size"]): statistics.median(run["latencies"])
+        for run in raw["runs"]
+        if run["engine"] == "faiss flat (exact)"
+    }
+    for run in raw["runs"]:
+        p50 = statistics.median(run["latencies"])
+        p99 = float(np.percentile(run["latencies"], 99))
+        many = f"{run['queries_a_second']:,.0f}" if run["queries_a_second"] else ""
+        print(
+            f"{run['data']:<11}{run['size']:>11,}  {run['engine']:<25}{1e6 * p50:>9.1f}{1e6 * p99:>9.1f}"
+            f"{flat[run['data'], run['size']] / p50:>8.1f}{many:>11}{run['recall']:>8.3f}"
+            f"{run['bytes'] / run['size']:>8.0f}{run['build']:>9.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
