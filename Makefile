@@ -22,7 +22,8 @@ types: $(VENV)/dev.done
 tests-only: $(VENV)/dev.done
 	@sh tests/fetch_system_parts.sh
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	@rm -rf $(VENV)/numba-cache
+	NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/numba-cache $(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -20,6 +20,8 @@ from PIL import Image
 from scanner.hashset import Entry, HashSet, HashSetBuilder
 from scanner.types import PerceptualHash
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before faiss is loaded: its threads spin while they wait
+
 settings.register_profile("prescan", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("prescan")
 
