@@ -21,7 +21,7 @@ from rich.table import Table
 from scanner.delivery import Courier
 from scanner.demo import pictures
 from scanner.demo.messenger import Messenger
-from scanner.errors import StorageError
+from scanner.errors import DeliveryError, StorageError
 from scanner.hashset import HashSet, HashSetBuilder, read_pictures
 from scanner.intake.store import StoredVoucher, open_store
 from scanner.keys import write_key_pair
@@ -118,6 +118,8 @@ def _send_and_open(console: Console, folder: Path, known: HashSet, url: str, int
             f"({sum(map(len, messenger.wire)):,} bytes), and to the intake {courier.bytes_sent:,} bytes: "
             f"one enrolment and [b]{delivered}[/b] vouchers. About the other pictures: nothing."
         )
+        if delivered != sum(one.verdict.matched for one in sent):
+            raise DeliveryError(f"not every voucher was delivered: {outbox.counts()}")
     stored = asyncio.run(_stored(folder))
     sizes = sorted({len(entry.voucher) for entry in stored})
     console.print(

@@ -6,6 +6,7 @@ names it; the signature is checked before anything inside is believed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import cbor2
@@ -58,7 +59,8 @@ def parse_sign1(message: bytes, what: str) -> tuple[bytes, dict[int, Any], bytes
     if not isinstance(tagged, cbor2.CBORTag) or tagged.tag != COSE_SIGN1:
         raise VoucherError("malformed", f"the {what} is not a COSE_Sign1 message")
     parts = tagged.value
-    if not (isinstance(parts, (list, tuple)) and len(parts) == 4 and parts[1] == {} and isinstance(parts[1], dict)):
+    # cbor2 gives lists and dicts inside a tag as tuples and frozen maps, depending on its version.
+    if not (isinstance(parts, (list, tuple)) and len(parts) == 4 and isinstance(parts[1], Mapping) and not parts[1]):
         raise VoucherError("malformed", f"the {what} does not have the four parts of COSE_Sign1")
     header, _, payload, signature = parts
     if not all(isinstance(part, bytes) for part in (header, payload, signature)) or len(signature) != 64:
