@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 
-from scanner.errors import MediaError
+from scanner.errors import MediaError, UnknownNameError
 from scanner.hashing import hash_picture, hash_pixels
-from scanner.hashset import HashSet
-from scanner.index import open_index
+from scanner.hashset import HashSet, LayeredSet
+from scanner.index import ENGINES, Index
 from scanner.media import Accuracy, Limits, Source
 from scanner.outbox import Outbox
 from scanner.policy import judge, judge_error, judge_low_quality, judge_timeout, judge_unscannable, too_flat
@@ -31,7 +32,7 @@ class Scanner:
     """Checks pictures against one hash set. Safe to use from many threads at once.
 
     Args:
-        known: the hash set; must stay open as long as the scanner is used.
+        known: the hash set, or a set with deltas on top; must stay open as long as the scanner is used.
         profile: what to do about each outcome.
         engine: search engine, by name.
         limits: bounds on bytes and pixels.
@@ -43,7 +44,7 @@ class Scanner:
 
     def __init__(
         self,
-        known: HashSet,
+        known: HashSet | LayeredSet,
         profile: Profile = PROFILES["standard"],
         *,
         engine: str = "auto",
@@ -52,7 +53,11 @@ class Scanner:
     ) -> None:
         self.known = known
         self.profile = profile
-        self._index = open_index(known, engine)
+        if engine not in ("auto", *ENGINES):
+            raise UnknownNameError("engine", engine, ("auto", *ENGINES))
+        self._engine = engine
+        self._opened: Index | None = None
+        self._opening = threading.Lock()
         self._limits = limits or Limits()
         self._accuracy = accuracy
 
@@ -103,8 +108,16 @@ class Scanner:
             return judge_low_quality(picture, quality_floor=header.quality_floor, profile=self.profile)
         return judge(picture, self._matches(picture), list_name=header.name, profile=self.profile)
 
+    def _index(self) -> Index:
+        """Opened at the first search, so that a file checked in the background is waited for no sooner."""
+        if self._opened is None:
+            with self._opening:
+                if self._opened is None:
+                    self._opened = self.known.open_index(self._engine)
+        return self._opened
+
     def _matches(self, picture: HashedPicture) -> list[Match]:
-        hits = self._index.search(picture.hash.data, self.known.header.radius)
+        hits = self._index().search(picture.hash.data, self.known.header.radius)
         return [
             self.known.match_at(int(index), int(distance))
             for index, distance in zip(hits.indices, hits.distances, strict=True)

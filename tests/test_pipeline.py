@@ -95,7 +95,7 @@ class BrokenScanner(Scanner):
 
     def __init__(self, known: HashSet, *arguments, **options) -> None:
         super().__init__(known, *arguments, **options)
-        self._index = BrokenIndex()
+        self._opened = BrokenIndex()
 
 
 def test_a_known_picture_matches_nearest_first(scanner):

@@ -37,7 +37,8 @@ class Hasher:
 
 def _with_quality(run: Callable[[Pixels], bytes]) -> Callable[[Pixels], tuple[bytes, int]]:
     def both(pixels: Pixels) -> tuple[bytes, int]:
-        return run(pixels), quality_of(pixels)
+        quality = quality_of(pixels)
+        return (run(pixels) if pixels.size else bytes(8)), quality
 
     return both
 

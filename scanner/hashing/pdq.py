@@ -86,6 +86,8 @@ def pdq_512(pixels: U8) -> tuple[bytes, int]:
     """Hash a picture in the 512 x 512 lineage; arguments, results and errors as for :func:`pdq`."""
     _check(pixels)
     height, width = pixels.shape[:2]
+    if min(height, width) < SMALLEST_SIDE:
+        return pdq(pixels)
     if height > SIDE_512 or width > SIDE_512:
         rows = np.arange(SIDE_512) * height // SIDE_512
         columns = np.arange(SIDE_512) * width // SIDE_512

@@ -1,8 +1,12 @@
-"""The list of known hashes: file format, reading, building."""
+"""The list of known hashes: file format, reading, building, deltas."""
 
 from scanner.hashset.builder import HashSetBuilder as HashSetBuilder
 from scanner.hashset.entry import Entry as Entry
+from scanner.hashset.layers import DeltaBuilder as DeltaBuilder
+from scanner.hashset.layers import LayeredSet as LayeredSet
+from scanner.hashset.layers import open_layers as open_layers
 from scanner.hashset.lists import read_hash_list as read_hash_list
 from scanner.hashset.pictures import find_files as find_files
 from scanner.hashset.pictures import read_pictures as read_pictures
+from scanner.hashset.reader import Check as Check
 from scanner.hashset.reader import HashSet as HashSet

@@ -10,12 +10,14 @@ import hashlib
 import json
 import os
 import tempfile
+from array import array
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from scanner.errors import HashShapeError, StorageError
 from scanner.hashset import format as layout
@@ -62,8 +64,8 @@ class HashSetBuilder:
             )
         self.refused: Counter[str] = Counter()
         self._codes = bytearray()
-        self._clusters: list[int] = []
-        self._labels: list[int] = []
+        self._clusters = array("Q")
+        self._labels = array("I")
         self._label_numbers: dict[str, int] = {}
         self._seen: set[tuple[bytes, int, int]] = set()
 
@@ -108,8 +110,42 @@ class HashSetBuilder:
         for entry in entries:
             self.add(entry)
 
-    def write(self, path: str | os.PathLike[str]) -> bytes:
+    def add_codes(self, codes: npt.NDArray[np.uint8], clusters: npt.NDArray[np.uint64], label: str = "") -> None:
+        """Take many entries at once, as they are: neither quality nor repetition is looked at.
+
+        Args:
+            codes: packed hashes; shape ``(n, bits // 8)``, uint8.
+            clusters: shape ``(n,)``, uint64.
+            label: of all of them.
+
+        Raises:
+            HashShapeError: a shape or dtype differs from the above.
+        """
+        if codes.dtype != np.uint8 or codes.shape != (len(clusters), self.settings.bits // 8):
+            raise HashShapeError(
+                f"codes are uint8 of shape ({len(clusters)}, {self.settings.bits // 8}), "
+                f"not {codes.dtype} of shape {codes.shape}"
+            )
+        if clusters.dtype != np.uint64 or clusters.ndim != 1:
+            raise HashShapeError(f"clusters are uint64 of one dimension, not {clusters.dtype} of {clusters.ndim}")
+        self._codes += np.ascontiguousarray(codes).tobytes()
+        self._clusters.frombytes(np.ascontiguousarray(clusters).tobytes())
+        number = self._label_numbers.setdefault(label, len(self._label_numbers))
+        self._labels.frombytes(np.full(len(codes), number, np.uint32).tobytes())
+
+    def write(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        base: str | None = None,
+        removed: npt.NDArray[np.int64] | None = None,
+    ) -> bytes:
         """Write the set, replacing any file of that name only once all of it is on disk.
+
+        Args:
+            path: the file.
+            base: digest of the set this is a delta to; see :class:`scanner.hashset.DeltaBuilder`.
+            removed: of a delta: positions in the base that no longer count, ascending.
 
         Returns:
             the set's digest, 32 bytes.
@@ -128,6 +164,8 @@ class HashSetBuilder:
 
             codes = np.frombuffer(self._codes, np.uint8).reshape(len(self), self.settings.bits // 8)
             sections["tables"] = build_tables(codes).tobytes()
+        if base is not None:
+            sections["removed"] = np.asarray(removed, "<i8").tobytes()
         placed: dict[str, layout.Section] = {}
         position = 0
         for name in sections:
@@ -136,7 +174,7 @@ class HashSetBuilder:
             position += len(data) + len(layout.padding(len(data)))
         header = layout.Header(
             self.name, self.epoch, self.settings.name, self.settings.bits, self.radius, self.quality_floor, len(self),
-            placed,
+            placed, base,
         ).to_bytes()  # fmt: skip
         parts = [piece for name in sections for piece in (sections[name], layout.padding(len(sections[name])))]
         replace_file(Path(path), [*parts, header, layout.footer(position, header)])
@@ -151,7 +189,7 @@ def replace_file(path: Path, parts: Iterable[bytes | bytearray]) -> None:
     """
     temporary: Path | None = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".prescan-", delete=False) as file:
             temporary = Path(file.name)
             for part in parts:
                 file.write(part)
@@ -164,8 +202,9 @@ def replace_file(path: Path, parts: Iterable[bytes | bytearray]) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
-    except OSError as error:
-        raise StorageError(f"can't write {path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise StorageError(f"can't write {path}: {why}") from error
     finally:
         if temporary is not None:
             with suppress(OSError):

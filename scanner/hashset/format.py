@@ -15,6 +15,7 @@ Layout::
     labels     count x u32, each a position in label_texts
     label_texts  JSON array of the distinct labels, ASCII
     tables     only in larger sets: the search tables of the codes (scanner.index.tables)
+    removed    only in a delta: i64 positions in the base that no longer count, ascending
     header     JSON object, keys sorted, ASCII (HEADER_KEYS); names each section's offset, length, SHA-256
     footer     u64 header offset, u64 header length, 32 bytes SHA-256 of the header, 8 bytes MAGIC
 """
@@ -26,6 +27,7 @@ import json
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 from scanner.errors import HashSetError
@@ -34,8 +36,8 @@ from scanner.profiles import ALGORITHMS
 FORMAT_VERSION = 1
 MAGIC = b"PRESCAN\x01"
 ALIGNMENT = 64
-SECTIONS = ("codes", "clusters", "labels", "label_texts", "tables")
-OPTIONAL = frozenset({"tables"})
+SECTIONS = ("codes", "clusters", "labels", "label_texts", "tables", "removed")
+OPTIONAL = frozenset({"tables", "removed"})
 LARGEST_HEADER = 1 << 20
 
 _FOOTER = struct.Struct("<QQ32s8s")
@@ -67,6 +69,7 @@ class Header:
         quality_floor: pictures below it are neither listed nor matched.
         count: number of entries.
         sections: where the parts lie.
+        base: of a delta: digest of the set it goes on top of, 64 hexadecimal digits.
     """
 
     name: str
@@ -77,11 +80,14 @@ class Header:
     quality_floor: int
     count: int
     sections: Mapping[str, Section]
+    base: str | None = None
 
     def to_bytes(self) -> bytes:
         """Write the header as canonical JSON."""
         fields: dict[str, Any] = {name: getattr(self, name) for name in HEADER_KEYS}
         fields["format"] = FORMAT_VERSION
+        if self.base is not None:
+            fields["base"] = self.base
         fields["sections"] = {
             name: {"offset": part.offset, "length": part.length, "sha256": part.sha256}
             for name, part in self.sections.items()
@@ -98,19 +104,18 @@ class Header:
         try:
             fields = json.loads(data)
             version = fields["format"]
-            if version != FORMAT_VERSION:
+            if type(version) is not int or version != FORMAT_VERSION:
                 raise HashSetError(
                     f"the hash set has format version {version}; this release reads {FORMAT_VERSION}. "
                     "Install a newer prescan, or build the set again"
                 )
-            sections = {
-                name: Section(int(part["offset"]), int(part["length"]), str(part["sha256"]))
-                for name, part in fields["sections"].items()
-            }
-            header = cls(**{name: fields[name] for name in HEADER_KEYS}, sections=sections)
+            sections = {name: Section(**part) for name, part in fields["sections"].items()}
+            header = cls(**{name: fields[name] for name in HEADER_KEYS}, sections=sections, base=fields.get("base"))
             header.check()
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise HashSetError(f"the hash set's header is not valid ({type(error).__name__}: {error})") from error
+        if header.to_bytes() != data:
+            raise HashSetError("the hash set's header is not written as it should be")
         return header
 
     def present(self) -> list[str]:
@@ -120,12 +125,15 @@ class Header:
     def check(self) -> None:
         """Raise HashSetError unless the fields agree with each other."""
         numbers = {name: getattr(self, name) for name in HEADER_KEYS if name not in {"name", "algorithm"}}
-        wrong = [name for name, value in numbers.items() if type(value) is not int or value < 0]
+        numbers |= {f"{name} {key}": getattr(part, key) for name, part in self.sections.items() for key in _PLACES}
+        wrong = [name for name, value in numbers.items() if type(value) is not int or not 0 <= value < 2**53]
         if wrong or not isinstance(self.name, str) or not isinstance(self.algorithm, str):
             raise HashSetError(f"the hash set's header is not valid (wrong type: {', '.join(wrong) or 'text'})")
         known = ALGORITHMS.get(self.algorithm)
         if known is None or known.bits != self.bits:
             raise HashSetError(f"the hash set is of {self.bits}-bit {self.algorithm} hashes, which are unknown here")
+        if (self.base is None) == ("removed" in self.sections) or not isinstance(self.base, (str, NoneType)):
+            raise HashSetError("the hash set's header names a base without removals, or removals without a base")
         if self.radius >= self.bits or self.quality_floor > 100:
             raise HashSetError("the hash set's radius or quality floor is out of range")
         lengths = {
@@ -133,12 +141,15 @@ class Header:
             "clusters": 8 * self.count,
             "labels": 4 * self.count,
         }
+        if "removed" in self.sections and self.sections["removed"].length % 8:
+            raise HashSetError("the hash set's removals are no whole numbers")
         if not set(SECTIONS) - OPTIONAL <= set(self.sections) <= set(SECTIONS) or any(
             self.sections[name].length != length for name, length in lengths.items()
         ):
             raise HashSetError("the hash set's sections do not fit its count of entries")
 
 
+_PLACES = ("offset", "length")
 HEADER_KEYS = ("name", "epoch", "algorithm", "bits", "radius", "quality_floor", "count")
 
 

@@ -68,7 +68,7 @@ def read_hash_list(path: Path, algorithm: str, refuse: Refuse) -> Iterator[Entry
                 yield _entry(row, algorithm, settings.bits)
     except OSError as error:
         raise StorageError(f"can't read {path}: {error.strerror or error}") from error
-    except (ValueError, csv.Error, RecursionError) as error:
+    except (ValueError, OverflowError, csv.Error, RecursionError) as error:
         raise HashListError(f"{path}, line {number or 1}: {error}") from error
 
 
@@ -160,5 +160,5 @@ def _cluster(value: Any) -> int | None:
 def _whole(value: Any, what: str) -> int:
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{what} is no whole number") from None

@@ -24,6 +24,8 @@ def find_files(folder: Path) -> list[Path]:
     def fail(error: OSError) -> None:
         raise StorageError(f"can't read the folder {error.filename}: {error.strerror}") from error
 
+    if "\0" in os.fspath(folder):
+        raise StorageError("a folder's name has no NUL in it")
     for place, folders, files in os.walk(folder, onerror=fail):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(place, name) for name in files if not name.startswith(".")]

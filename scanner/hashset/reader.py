@@ -6,8 +6,10 @@ import hashlib
 import json
 import mmap
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -16,55 +18,129 @@ import numpy.typing as npt
 from scanner.errors import HashSetError, HashShapeError, StorageError
 from scanner.hashset import format as layout
 from scanner.hashset.entry import Entry
+from scanner.index import Index, open_index
 from scanner.index.tables import check_tables
 from scanner.profiles import ALGORITHMS, AlgorithmSettings
 from scanner.types import Match, PerceptualHash
 
 
+class Check(StrEnum):
+    """How much of a file is read when it is opened. Header, structure and labels always are.
+
+    ``FULL``: every byte is checked against its SHA-256 before :meth:`HashSet.open` returns.
+    ``DEFERRED``: the same in the background; no search answers before it is done, and none if it fails.
+    ``TRUSTED``: codes, clusters and tables are taken as they lie. This trusts the disk and everyone who may write to
+    the file since it was last verified: a changed byte may hide an entry, but never makes the search read elsewhere.
+    """
+
+    FULL = "full"
+    DEFERRED = "deferred"
+    TRUSTED = "trusted"
+
+
 class HashSet:
     """Known hashes with their clusters and labels.
 
-    Open one with :meth:`open`; build one with :class:`scanner.HashSetBuilder`. A set stays readable after its file
-    was replaced or removed; pages are shared between processes that open the same file. Close it, or use it as a
-    context manager, when nothing made from it is used any more.
+    Open one with :meth:`open`; build one with :class:`scanner.HashSetBuilder`. A set stays readable after its file was
+    replaced or removed; pages are shared between processes that open the same file. Close it, or use it as a context
+    manager, when nothing made from it is used any more.
+
+    Attributes:
+        header: what the set says of itself.
+        digest: SHA-256 of the header, which names all the rest; 32 bytes.
+        codes: packed hashes; shape ``(n, bits // 8)``, uint8.
+        clusters: shape ``(n,)``, uint64.
+        labels: numbers of the entries' labels; shape ``(n,)``, uint32.
+        tables: the block of search tables, uint8, or None in small sets.
     """
 
     def __init__(self, file: mmap.mmap, header: layout.Header, digest: bytes, label_texts: tuple[str, ...]) -> None:
         self._file = file
+        self._verifier: threading.Thread | None = None
+        self._fault: HashSetError | None = None
+        self._label_texts = label_texts
         self.header = header
         self.digest = digest
-        self._label_texts = label_texts
-        self.codes = self._codes()
-        self.clusters = self._column("clusters", np.dtype("<u8"))
-        self.labels = self._column("labels", np.dtype("<u4"))
+        self.codes = self._bytes("codes")[layout.FAISS_HEADER_BYTES :].reshape(header.count, header.bits // 8)
+        self.clusters = self._bytes("clusters").view("<u8")
         self.tables = self._bytes("tables") if "tables" in header.sections else None
+        self.labels = self._bytes("labels").view("<u4")
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> HashSet:
-        """Map a hash-set file and verify every byte of it.
+    def open(cls, path: str | os.PathLike[str], *, check: Check = Check.FULL) -> HashSet:
+        """Map a hash-set file and verify it.
+
+        Args:
+            path: the file.
+            check: how much is verified before this returns.
 
         Raises:
             StorageError: the file can't be read.
-            HashSetError: it is no hash set, corrupt, cut, or of another version.
+            HashSetError: it is no hash set, corrupt, cut, of another version, or a delta, which is opened with its base
+                by :func:`scanner.hashset.open_layers`.
         """
+        known = cls.open_any(path, check=check)
+        if known.header.base is not None:
+            known.close()
+            raise HashSetError(
+                f"{path}: this is a delta to another hash set and no list by itself; open it with its base"
+            )
+        return known
+
+    @classmethod
+    def open_any(cls, path: str | os.PathLike[str], *, check: Check = Check.FULL) -> HashSet:
+        """Open a set or a delta; otherwise as :meth:`open`."""
         try:
             with Path(path).open("rb") as file:
                 if os.fstat(file.fileno()).st_size == 0:
                     raise HashSetError(f"{path}: the file is empty")
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except OSError as error:
-            raise StorageError(f"can't open the hash set {path}: {error.strerror or error}") from error
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise StorageError(f"can't open the hash set {path}: {why}") from error
         try:
             with memoryview(mapped) as view:
-                header, digest, texts = _verified(view)
-            return cls(mapped, header, digest, texts)
+                header, digest = _outline(view)
+                texts = _label_texts(view, header)
+                if check is Check.FULL:
+                    verify_sections(view, header)
+            known = cls(mapped, header, digest, texts)
         except HashSetError as error:
-            mapped.close()
-            raise HashSetError(f"{path}: {error}") from error
+            raise HashSetError(f"{path}: {error}") from error  # the mapping goes with the last view of it
+        if check is Check.DEFERRED:
+            known.verify_in_background(os.fspath(path))
+        return known
+
+    def verify_in_background(self, name: str) -> None:
+        """Start checking every byte; :meth:`ensure_verified` waits for the end. ``name`` is for the message."""
+
+        def run() -> None:
+            try:
+                with memoryview(self._file) as view:
+                    verify_sections(view, self.header)
+            except HashSetError as error:
+                self._fault = HashSetError(f"{name}: {error}")
+
+        self._verifier = threading.Thread(target=run, name="prescan-verify", daemon=True)
+        self._verifier.start()
+
+    def ensure_verified(self) -> None:
+        """Wait until a deferred check is done.
+
+        Raises:
+            HashSetError: it found the file corrupt.
+        """
+        if self._verifier is not None:
+            self._verifier.join()
+        if self._fault is not None:
+            raise self._fault
 
     def close(self) -> None:
-        """Give the file back. Anything made from the set must no longer be used."""
-        del self.codes, self.clusters, self.labels, self.tables
+        """Give the file back; again is no error. Anything made from the set must no longer be used."""
+        if self._verifier is not None:
+            self._verifier.join()
+        for name in ("codes", "clusters", "tables", "labels"):
+            self.__dict__.pop(name, None)
         with suppress(BufferError):  # an index still looks at it: the mapping goes when the index does
             self._file.close()
 
@@ -76,6 +152,15 @@ class HashSet:
 
     def __len__(self) -> int:
         return self.header.count
+
+    @property
+    def positions(self) -> int:
+        """Number of positions an index may name; in layers more than there are entries."""
+        return self.header.count
+
+    def open_index(self, engine: str = "auto") -> Index:
+        """Make the set searchable; see :func:`scanner.index.open_index`."""
+        return open_index(self, engine)
 
     @property
     def settings(self) -> AlgorithmSettings:
@@ -99,23 +184,41 @@ class HashSet:
         for index in range(len(self)):
             yield Entry(self.hash_at(index), self.label_at(index), int(self.clusters[index]))
 
+    def numbered_entries(self) -> Iterator[tuple[int, Entry]]:
+        """Every entry with its position."""
+        return enumerate(self.entries())
+
+    def removed(self) -> npt.NDArray[np.int64]:
+        """Of a delta: positions in the base that no longer count, ascending."""
+        return self._bytes("removed").view("<i8") if self.header.base is not None else np.empty(0, np.int64)
+
     def faiss_bytes(self) -> npt.NDArray[np.uint8]:
         """The FAISS index as it lies in the file; for ``faiss.deserialize_index_binary``."""
         return self._bytes("codes")
-
-    def _codes(self) -> npt.NDArray[np.uint8]:
-        codes = self._bytes("codes")[layout.FAISS_HEADER_BYTES :]
-        return codes.reshape(self.header.count, self.header.bits // 8)
 
     def _bytes(self, name: str) -> npt.NDArray[np.uint8]:
         part = self.header.sections[name]
         return np.frombuffer(self._file, np.uint8, part.length, part.offset)
 
-    def _column(self, name: str, dtype: np.dtype[np.unsignedinteger]) -> npt.NDArray[np.unsignedinteger]:
-        return self._bytes(name).view(dtype)
+
+def verify_sections(file: memoryview, header: layout.Header) -> None:
+    """Check every section against its SHA-256.
+
+    Raises:
+        HashSetError: naming the first section that does not match.
+    """
+    for name in header.present():
+        _verify(file, header, name)
 
 
-def _verified(file: memoryview) -> tuple[layout.Header, bytes, tuple[str, ...]]:
+def _verify(file: memoryview, header: layout.Header, name: str) -> None:
+    part = header.sections[name]
+    if hashlib.sha256(file[part.offset : part.offset + part.length]).hexdigest() != part.sha256:
+        raise HashSetError(f"section {name} does not match its SHA-256: the file is corrupt")
+
+
+def _outline(file: memoryview) -> tuple[layout.Header, bytes]:
+    """Read and check what every kind of opening relies on: footer, header, and where everything lies."""
     offset, length, digest = layout.locate_header(file)
     raw = bytes(file[offset : offset + length])
     if hashlib.sha256(raw).digest() != digest:
@@ -124,10 +227,6 @@ def _verified(file: memoryview) -> tuple[layout.Header, bytes, tuple[str, ...]]:
     for start, end in layout.gaps(header, offset):
         if any(file[start:end]):
             raise HashSetError("padding holds data: the file is corrupt")
-    for name in header.present():
-        part = header.sections[name]
-        if hashlib.sha256(file[part.offset : part.offset + part.length]).hexdigest() != part.sha256:
-            raise HashSetError(f"section {name} does not match its SHA-256: the file is corrupt")
     prefix = layout.faiss_prefix(header.bits, header.count)
     if file[: len(prefix)] != prefix:
         raise HashSetError("the FAISS part does not say what the header says")
@@ -137,10 +236,12 @@ def _verified(file: memoryview) -> tuple[layout.Header, bytes, tuple[str, ...]]:
             check_tables(np.frombuffer(file, np.uint8, part.length, part.offset), header.count, header.bits)
         except HashShapeError as error:
             raise HashSetError(str(error)) from error
-    return header, digest, _label_texts(file, header)
+    return header, digest
 
 
 def _label_texts(file: memoryview, header: layout.Header) -> tuple[str, ...]:
+    _verify(file, header, "label_texts")
+    _verify(file, header, "labels")
     part = header.sections["label_texts"]
     try:
         texts = json.loads(bytes(file[part.offset : part.offset + part.length]))

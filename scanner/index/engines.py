@@ -25,6 +25,10 @@ class Searchable(Protocol):
         """The block of tables, if the set holds one."""
         ...
 
+    def ensure_verified(self) -> None:
+        """Wait until the file was checked, if that is still going on; raise if it is corrupt."""
+        ...
+
 
 def engine_for(count: int) -> str:
     """Name the fastest engine for so many entries."""
@@ -40,7 +44,9 @@ def open_index(known: Searchable, engine: str = "auto") -> Index:
 
     Raises:
         UnknownNameError: no such engine.
+        HashSetError: the set was still being checked, and is corrupt.
     """
+    known.ensure_verified()
     if engine == "auto":
         engine = engine_for(len(known.codes))
     if engine == "flat":

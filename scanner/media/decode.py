@@ -105,7 +105,7 @@ def _decode_opened(image: Image.Image, accuracy: Accuracy, bounds: Limits) -> Pi
             MediaFault.TOO_LARGE,
             f"the picture has {width * height:,} pixels; the limit is {bounds.max_pixels:,}",
         )
-    kind = image.format or "?"
+    kind = "JPEG" if image.format == "MPO" else image.format or "?"
     if accuracy is Accuracy.FAST and image.mode in {"RGB", "L"}:
         image.draft("L", (FAST_SHORT_SIDE, FAST_SHORT_SIDE))  # a no-op but for JPEG
     image.load()

@@ -59,6 +59,14 @@ def _without_key_colour(image: Image.Image) -> Image.Image:
     return _composited(image.convert("RGBA"))
 
 
+def _key_level_on_white(grey: Image.Image, key: object, step: int) -> Image.Image:
+    """The same for pictures of few levels, step apart; the key is the level's number."""
+    if not isinstance(key, int):
+        return grey
+    level = key * step
+    return grey.point([BACKGROUND if value == level else value for value in range(256)])
+
+
 def _composited(rgba: Image.Image) -> Image.Image:
     from PIL import Image
 
@@ -74,4 +82,8 @@ def _upper_byte(image: Image.Image) -> Image.Image:
     values = np.asarray(image)
     if values.size and (values.min() < 0 or values.max() > 0xFFFF):
         raise MediaError(MediaFault.UNSUPPORTED, "32-bit integer pictures are not supported")
-    return Image.fromarray((values >> 8).astype(np.uint8))
+    key = image.info.get("transparency")
+    upper = (values >> 8).astype(np.uint8)
+    if isinstance(key, int):
+        upper[values == key] = BACKGROUND
+    return Image.fromarray(upper)
