@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from scanner.cli.output import TASK, errors, fail, print_json, progress
 from scanner.errors import HashSetError
 
 if TYPE_CHECKING:
-    from scanner.hashset import HashSet, HashSetBuilder
+    from scanner.hashset import Entry, HashSet, HashSetBuilder
 
 app = typer.Typer(help="Build, describe and verify lists of known hashes.", no_args_is_help=True)
 
@@ -33,6 +34,9 @@ def build(
     name: Annotated[str, typer.Option("--name", "-n", help="Name of the list, shown to people.")] = "",
     algorithm: Algorithm = "pdq",
     epoch: Annotated[int, typer.Option(help="Number of this edition; later is higher.", min=0)] = 1,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Half the memory when searched, at ten to twenty times the time.")
+    ] = False,
     radius: Annotated[
         int | None, typer.Option(help="Largest distance that counts as a match.", show_default="the algorithm's")
     ] = None,
@@ -54,17 +58,71 @@ def build(
         _add(builder, source)
     if not len(builder):
         fail(f"nothing to list: no source gave an entry{_refusals(builder)}; {out} was not written")
-    digest = builder.write(out)
+    digest = builder.write(out, compact=compact)
+    errors.print(f"{out}: {len(builder):,} entries{_refusals(builder)}", markup=False)
+    typer.echo(digest.hex())
+
+
+@app.command("delta")
+def delta(
+    out: Annotated[Path, typer.Argument(help="Delta to write.", show_default=False)],
+    base: Annotated[
+        list[Path],
+        typer.Argument(help="The set below, and earlier deltas, oldest first.", metavar="BASE..."),
+    ],
+    epoch: Annotated[int, typer.Option(help="Number of the new edition; over the base's.", show_default=False)],
+    add: Annotated[
+        list[Path] | None, typer.Option(help="Folder, list or set of entries to add; may be repeated.")
+    ] = None,
+    remove: Annotated[
+        list[Path] | None, typer.Option(help="List or set of hashes whose entries are removed; may be repeated.")
+    ] = None,
+) -> None:
+    """Write what changes from one edition of a list to the next, so that a large list need not be sent again.
+
+    Example: scanner hashset delta 8.delta known.prescan --epoch 8 --add new.csv --remove withdrawn.csv
+    """
+    from scanner.hashset import DeltaBuilder, open_layers
+
+    with open_layers(base[0], base[1:]) as known:
+        builder = DeltaBuilder(known, epoch=epoch)
+        for source in add or ():
+            _add(builder.added, source)
+        removed = sum(builder.remove(entry.hash) for source in remove or () for entry in _listed(source, builder.added))
+        digest = builder.write(out)
+    errors.print(
+        f"{out}: {len(builder.added):,} entries added, {removed:,} removed{_refusals(builder.added)}", markup=False
+    )
+    typer.echo(digest.hex())
+
+
+@app.command("merge")
+def merge(
+    out: Annotated[Path, typer.Argument(help="File to write.", show_default=False)],
+    base: Annotated[
+        list[Path], typer.Argument(help="A hash set and its deltas, oldest first.", metavar="BASE DELTA...")
+    ],
+) -> None:
+    """Write a set and its deltas as one set."""
+    from scanner.hashset import HashSetBuilder, open_layers
+
+    with open_layers(base[0], base[1:]) as known:
+        header = known.header
+        builder = HashSetBuilder(
+            header.name, header.algorithm, epoch=header.epoch, radius=header.radius, quality_floor=header.quality_floor
+        )
+        builder.add_all(known.entries())
+        digest = builder.write(out)
     errors.print(f"{out}: {len(builder):,} entries{_refusals(builder)}", markup=False)
     typer.echo(digest.hex())
 
 
 @app.command("info")
 def info(file: File, json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """Say what a hash set holds, after verifying it."""
+    """Say what a hash set or a delta holds, after verifying it, and how it is searched."""
     from scanner.hashset import HashSet
 
-    with HashSet.open(file) as known:
+    with HashSet.open_any(file) as known:
         facts = _facts(known)
     if json:
         print_json(facts)
@@ -76,17 +134,28 @@ def info(file: File, json: Annotated[bool, typer.Option("--json", help="As JSON.
 
 @app.command("verify")
 def verify(file: File) -> None:
-    """Check every byte of a hash set against its digests, and that FAISS reads the same codes from it."""
+    """Check every byte of a hash set or delta against its digests, and that FAISS reads the same codes from it."""
     import faiss
     import numpy as np
 
     from scanner.hashset import HashSet
 
-    with HashSet.open(file) as known:
+    with HashSet.open_any(file) as known:
         held = known.faiss_bytes()
         if not np.array_equal(faiss.serialize_index_binary(faiss.deserialize_index_binary(held)), held):
             raise HashSetError(f"{file}: FAISS reads another index than the set holds")
         typer.echo(f"{file}: good, {len(known):,} entries, digest {known.digest.hex()}")
+
+
+def _listed(source: Path, builder: HashSetBuilder) -> Iterable[Entry]:
+    """Entries of a list or a set, for their hashes."""
+    from scanner.hashset import HashSet, read_hash_list
+    from scanner.hashset.lists import LIST_SUFFIXES
+
+    if source.suffix.lower() in LIST_SUFFIXES:
+        return read_hash_list(source, builder.settings.name, lambda _: None)
+    with HashSet.open(source) as known:
+        return list(known.entries())
 
 
 def _add(builder: HashSetBuilder, source: Path) -> None:
@@ -129,4 +198,15 @@ def _facts(known: HashSet) -> dict[str, str | int]:
         "quality_floor": header.quality_floor,
         "source_of_settings": known.settings.source,
         "digest": known.digest.hex(),
+        "engine": _engine(known),
+        **({"base": header.base, "removed": len(known.removed())} if header.base else {}),
     }
+
+
+def _engine(known: HashSet) -> str:
+    from scanner.index import CROSSOVER, engine_for
+
+    name = engine_for(len(known), known.tables)
+    if name == "flat" or known.tables is None:
+        return f"{name}: every entry is looked at; tables pay from {CROSSOVER:,} entries on"
+    return f"{name}: tables of {known.tables.nbytes / len(known):.0f} bytes an entry, in the file"

@@ -16,6 +16,9 @@ from scanner.types import Outcome, Verdict
 def scan_files(
     paths: Annotated[list[Path], typer.Argument(help="Pictures or folders.", metavar="PATH...", show_default=False)],
     hashset: Annotated[Path, typer.Option("--hashset", "-s", help="The list to check against.", show_default=False)],
+    delta: Annotated[
+        list[Path] | None, typer.Option(help="A delta on top of the list; oldest first, may be repeated.")
+    ] = None,
     profile: Annotated[
         str, typer.Option("--profile", "-p", help="standard, report-only or strict.", metavar="NAME")
     ] = "standard",
@@ -27,7 +30,7 @@ def scan_files(
 
     Example: scanner scan --hashset known.prescan holiday.jpg
     """
-    from scanner.hashset import HashSet, find_files
+    from scanner.hashset import find_files, open_layers
     from scanner.pipeline import Scanner
 
     chosen = profile_named(profile)
@@ -35,7 +38,7 @@ def scan_files(
     if not files:
         fail("no files in the folder; give pictures, or a folder that holds some")
     outcomes = set()
-    with HashSet.open(hashset) as known, progress("scanning", len(files)) as bar:
+    with open_layers(hashset, delta or ()) as known, progress("scanning", len(files)) as bar:
         scanner = Scanner(known, chosen)
         for path in files:
             started = time.perf_counter()

@@ -137,6 +137,7 @@ class HashSetBuilder:
         self,
         path: str | os.PathLike[str],
         *,
+        compact: bool = False,
         base: str | None = None,
         removed: npt.NDArray[np.int64] | None = None,
     ) -> bytes:
@@ -144,6 +145,7 @@ class HashSetBuilder:
 
         Args:
             path: the file.
+            compact: write search tables of a third of the size, ten to twenty times slower to search; 256 bits only.
             base: digest of the set this is a delta to; see :class:`scanner.hashset.DeltaBuilder`.
             removed: of a delta: positions in the base that no longer count, ascending.
 
@@ -152,6 +154,7 @@ class HashSetBuilder:
 
         Raises:
             StorageError: the file can't be written; what was there before is untouched.
+            HashShapeError: there are too many entries for the tables, or ``compact`` is not for this algorithm.
         """
         sections = {
             "codes": layout.faiss_prefix(self.settings.bits, len(self)) + self._codes,
@@ -159,11 +162,11 @@ class HashSetBuilder:
             "labels": np.array(self._labels, "<u4").tobytes(),
             "label_texts": json.dumps(list(self._label_numbers)).encode("ascii"),
         }
-        if engine_for(len(self)) == "multi":
-            from scanner.index.tables import build_tables
+        if engine_for(len(self)) != "flat":
+            from scanner.index.tables import COMPACT, MULTI, build_tables
 
             codes = np.frombuffer(self._codes, np.uint8).reshape(len(self), self.settings.bits // 8)
-            sections["tables"] = build_tables(codes).tobytes()
+            sections["tables"] = build_tables(codes, COMPACT if compact else MULTI).tobytes()
         if base is not None:
             sections["removed"] = np.asarray(removed, "<i8").tobytes()
         placed: dict[str, layout.Section] = {}

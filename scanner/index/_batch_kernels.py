@@ -31,7 +31,7 @@ _BLOCK = 512
 _ROWS_AT_ONCE = 1024
 _U16, _U32, _U64, _I64 = np.uint16, np.uint32, np.uint64, np.int64
 _1 = np.uint64(1)
-_AT_MASKS, _AT_OFFSETS, _AT_SKETCHES, _AT_IDS = single.AT_MASKS, single.AT_OFFSETS, single.AT_SKETCHES, single.AT_IDS
+_AT_OFFSETS, _AT_SKETCHES, _AT_IDS = single.AT_OFFSETS, single.AT_SKETCHES, single.AT_IDS
 _COUNT, _KEY_BITS, _CHUNK_BITS = single.COUNT, single.KEY_BITS, single.CHUNK_BITS
 _LARGEST_ALLOWANCE = single.LARGEST_ALLOWANCE
 
@@ -228,7 +228,7 @@ def search_many(like, codes, many, radius, rows, tables):
     bits = header[_KEY_BITS]
     queries = pointer(codes, 0, _U64)
     base = pointer(rows, 0, _U64)
-    patterns = pointer(tables, header[_AT_MASKS], _U16)
+    patterns = pointer(tables, single.HEADER_BYTES, _U16)
     offsets = pointer(tables, header[_AT_OFFSETS], _U32)
     sketches = pointer(tables, header[_AT_SKETCHES], _U16)
     ids = pointer(tables, header[_AT_IDS], _U32)

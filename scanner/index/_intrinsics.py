@@ -44,6 +44,11 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
         near = ((int(base[index + lane]) ^ int(sketch)).bit_count() <= limit for lane in range(SKETCHES))
         return np.uint64(sum(hit << lane for lane, hit in enumerate(near)))
 
+    bytes_within = sketches_within
+
+    def load_24(base, index):
+        return int(base[index]) | int(base[index + 1]) << 8 | int(base[index + 2]) << 16
+
     def rows_within(base, index, query, limit):
         mask = 0
         for lane in range(ROWS):
@@ -65,7 +70,7 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
 
 else:
     _I8_POINTER = ir.IntType(8).as_pointer()
-    _I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+    _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
     def _lanes(indices):
         indices = list(indices)
@@ -145,21 +150,42 @@ else:
 
         return types.uint64(base, types.int64), generate
 
-    @intrinsic
-    def sketches_within(typing_context, base, index, sketch, limit):
-        """Compare 32 sketches: bit l is set iff popcount(base[index + l] ^ sketch) <= limit."""
+    def _compare(bits):
+        """Make the comparison of 32 sketches of so many bits."""
+        element = ir.IntType(bits)
 
         def generate(context, builder, sig, args):
-            vector = ir.VectorType(_I16, SKETCHES)
+            vector = ir.VectorType(element, SKETCHES)
             place = builder.bitcast(builder.gep(args[0], [args[1]]), vector.as_pointer())
-            stored = builder.load(place, align=2)
-            wanted = _splat(builder, builder.trunc(args[2], _I16), _I16, SKETCHES)
-            most = _splat(builder, builder.trunc(args[3], _I16), _I16, SKETCHES)
-            bits = _call(builder, f"llvm.ctpop.v{SKETCHES}i16", vector, builder.xor(stored, wanted))
-            near = builder.icmp_unsigned("<=", bits, most)
+            stored = builder.load(place, align=1)
+            wanted = _splat(builder, builder.trunc(args[2], element), element, SKETCHES)
+            most = _splat(builder, builder.trunc(args[3], element), element, SKETCHES)
+            differing = _call(builder, f"llvm.ctpop.v{SKETCHES}i{bits}", vector, builder.xor(stored, wanted))
+            near = builder.icmp_unsigned("<=", differing, most)
             return builder.zext(builder.bitcast(near, ir.IntType(SKETCHES)), _I64)
 
-        return types.uint64(base, types.int64, types.uint64, types.int64), generate
+        return generate
+
+    @intrinsic
+    def sketches_within(typing_context, base, index, sketch, limit):
+        """Compare 32 sketches of 16 bits: bit l is set iff popcount(base[index + l] ^ sketch) <= limit."""
+        return types.uint64(base, types.int64, types.uint64, types.int64), _compare(16)
+
+    @intrinsic
+    def bytes_within(typing_context, base, index, sketch, limit):
+        """The same for sketches of 8 bits."""
+        return types.uint64(base, types.int64, types.uint64, types.int64), _compare(8)
+
+    @intrinsic
+    def load_24(typing_context, base, index):
+        """A number of three bytes at base[index], little-endian; reads a fourth."""
+
+        def generate(context, builder, sig, args):
+            place = builder.bitcast(builder.gep(args[0], [args[1]]), _I32.as_pointer())
+            number = builder.and_(builder.load(place, align=1), ir.Constant(_I32, 0xFFFFFF))
+            return builder.zext(number, _I64)
+
+        return types.int64(base, types.int64), generate
 
     @intrinsic
     def words_at(typing_context, base, index, like):

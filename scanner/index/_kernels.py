@@ -47,12 +47,11 @@ CHUNK_BITS = 16
 LARGEST_ALLOWANCE = 4  # a chunk's key may differ in 3 bits at the most; larger radii are scanned
 MASKS = 697  # keys of at most 3 bits among 16
 PROBES = 704  # buckets looked up in one round, at least MASKS
-PADDING = 64  # entries a vector load may read past the end
 STACKED = 1024  # hits that fit on the stack
 
 # Positions in a table block's header, eight int64.
-COUNT, WORDS, KEY_BITS, AT_MASKS, AT_OFFSETS, AT_SKETCHES, AT_IDS, BYTES = range(8)
-HEADER_BYTES = 64
+COUNT, WORDS, KEY_BITS, KIND, AT_OFFSETS, AT_SKETCHES, AT_IDS, BYTES = range(8)
+HEADER_BYTES = 64  # the masks follow at once
 
 _CANDIDATES = 1024
 _BLOCK = 512
@@ -227,7 +226,7 @@ def search(at, query, radius, rows, header, tables, hits, capacity):
         return 0
     if allowance(radius, chunks, 0) > LARGEST_ALLOWANCE or radius >= 64 * words:
         return scan_from(query, radius, 0, count, rows, hits, capacity)
-    patterns = pointer(tables, header[AT_MASKS], _U16)
+    patterns = pointer(tables, HEADER_BYTES, _U16)
     offsets = pointer(tables, header[AT_OFFSETS], _U32)
     sketches = pointer(tables, header[AT_SKETCHES], _U16)
     ids = pointer(tables, header[AT_IDS], _U32)

@@ -6,8 +6,9 @@ from typing import Protocol
 
 from scanner.errors import UnknownNameError
 from scanner.index.hits import Codes, Index
+from scanner.index.tables import kind_of
 
-ENGINES = ("flat", "multi", "faiss")
+ENGINES = ("flat", "multi", "compact", "faiss")
 CROSSOVER = 2048
 """Entries from which tables pay: below, looking at every entry is as fast and needs no tables."""
 
@@ -30,9 +31,11 @@ class Searchable(Protocol):
         ...
 
 
-def engine_for(count: int) -> str:
-    """Name the fastest engine for so many entries."""
-    return "flat" if count < CROSSOVER else "multi"
+def engine_for(count: int, tables: Codes | None = None) -> str:
+    """Name the fastest engine for so many entries, with these tables or with none yet."""
+    if count < CROSSOVER:
+        return "flat"
+    return "multi" if tables is None else kind_of(tables).name
 
 
 def open_index(known: Searchable, engine: str = "auto") -> Index:
@@ -48,15 +51,18 @@ def open_index(known: Searchable, engine: str = "auto") -> Index:
     """
     known.ensure_verified()
     if engine == "auto":
-        engine = engine_for(len(known.codes))
+        engine = engine_for(len(known.codes), known.tables)
     if engine == "flat":
         from scanner.index.flat import FlatIndex
 
         return FlatIndex(known.codes)
-    if engine == "multi":
-        from scanner.index.multi import MultiIndex
+    if engine in {"multi", "compact"}:
+        from scanner.index.multi import CompactIndex, MultiIndex
 
-        return MultiIndex(known.codes, known.tables)
+        tables = known.tables
+        if tables is not None and kind_of(tables).name != engine:
+            tables = None  # the file holds the other kind: these are built in memory
+        return MultiIndex(known.codes, tables) if engine == "multi" else CompactIndex(known.codes, tables)
     if engine == "faiss":
         from scanner.index.faiss import FaissIndex
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scanner.index.hits import NO_HITS, Codes, Hits, ManyHits, check_query, checked_codes, checked_queries
+from scanner.index.hits import Codes, Hits, ManyHits, check_query, checked_codes, checked_queries
 
 
 class FaissIndex:
@@ -34,9 +34,4 @@ class FaissIndex:
     def search_many(self, codes: Codes, radius: int) -> ManyHits:
         """Find the same for many hashes at once; see :class:`scanner.index.Index`."""
         codes = checked_queries(codes, radius, self.bits)
-        parts = [self.search(code.tobytes(), radius) for code in codes]
-        limits = np.cumsum([0, *(len(part.indices) for part in parts)], dtype=np.int64)
-        parts.append(NO_HITS)
-        return ManyHits(
-            limits, np.concatenate([p.indices for p in parts]), np.concatenate([p.distances for p in parts])
-        )
+        return ManyHits.of([self.search(code.tobytes(), radius) for code in codes])

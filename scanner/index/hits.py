@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -43,6 +44,13 @@ class ManyHits(NamedTuple):
     limits: npt.NDArray[np.int64]
     indices: npt.NDArray[np.int64]
     distances: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, parts: Sequence[Hits]) -> ManyHits:
+        """Put the hits of single queries one after the other."""
+        limits = np.cumsum([0, *(len(part.indices) for part in parts)], dtype=np.int64)
+        indices, distances = zip(NO_HITS, *parts, strict=True)
+        return cls(limits, np.concatenate(indices), np.concatenate(distances))
 
 
 def _empty() -> npt.NDArray[np.int64]:

@@ -15,6 +15,7 @@ import scanner
 
 COMMANDS = (
     (), ("hash",), ("scan",), ("demo",), ("hashset",), ("hashset", "build"), ("hashset", "info"), ("hashset", "verify"),
+    ("hashset", "delta"), ("hashset", "merge"),
     ("keys",), ("keys", "new"), ("keys", "show"), ("intake",), ("intake", "serve"),
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -98,3 +99,57 @@ def test_a_picture_is_no_hash_set(run, tmp_path, command):
     ran = run("hashset", command, picture(tmp_path / "a.png", 1))
     assert ran.code == 2
     assert "not a hash set" in ran.err
+
+
+def test_info_explains_the_engine(run, known, tmp_path):
+    """Small sets are looked through; large ones carry tables."""
+    assert "flat: every entry is looked at" in run("hashset", "info", known).out
+    listed = tmp_path / "large.txt"
+    listed.write_text("".join(f"{n:064x}\n" for n in range(3000)))
+    run("hashset", "build", tmp_path / "large.prescan", listed)
+    assert "multi: tables of" in run("hashset", "info", tmp_path / "large.prescan").out
+
+
+@pytest.fixture
+def edition(run, known, pictures, tmp_path) -> Path:
+    """A delta to the three pictures: one withdrawn, one from a list added."""
+    withdrawn, added = tmp_path / "withdrawn.csv", tmp_path / "added.csv"
+    withdrawn.write_text("hash\n" + run("hash", pictures / "1.png").out.split()[0] + "\n")
+    added.write_text("hash,label\n" + "0f" * 32 + ",new\n")
+    ran = run("hashset", "delta", tmp_path / "2.delta", known, "--epoch", 2, "--add", added, "--remove", withdrawn)
+    assert (ran.code, "1 entries added, 1 removed" in ran.err) == (0, True)
+    return tmp_path / "2.delta"
+
+
+def test_a_delta_changes_what_a_scan_finds(run, known, edition, pictures):
+    """What was withdrawn no longer matches; the rest does."""
+    assert run("scan", "-s", known, pictures / "1.png").code == 10
+    assert run("scan", "-s", known, "--delta", edition, pictures / "1.png").code == 0
+    assert run("scan", "-s", known, "--delta", edition, pictures / "2.png").code == 10
+
+
+def test_a_merge_is_the_set_and_its_delta(run, known, edition, tmp_path):
+    """The merged file has what counts, in order."""
+    out = tmp_path / "merged.prescan"
+    assert run("hashset", "merge", out, known, edition).code == 0
+    with HashSet.open(out) as merged:
+        assert [merged.label_at(i) for i in range(len(merged))] == ["0.png", "2.png", "new"]
+        assert merged.header.epoch == 2
+
+
+def test_a_delta_is_described_and_verified_but_not_scanned_alone(run, edition, pictures):
+    """It names its base, and by itself it is no list."""
+    assert json.loads(run("hashset", "info", edition, "--json").out)["removed"] == 1
+    assert run("hashset", "verify", edition).code == 0
+    ran = run("scan", "-s", edition, pictures)
+    assert ran.code == 2
+    assert "no list by itself" in ran.err
+
+
+def test_a_delta_fits_its_base_alone(run, known, edition, pictures, tmp_path):
+    """On top of another list it is refused."""
+    other = tmp_path / "other.prescan"
+    run("hashset", "build", other, pictures / "..", "--name", "other")
+    ran = run("scan", "-s", other, "--delta", edition, pictures)
+    assert ran.code == 2
+    assert "belongs to another base" in ran.err

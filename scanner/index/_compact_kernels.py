@@ -1,0 +1,245 @@
+"""Compiled search over tables of half the size: eight tables of 32-bit pairs instead of sixteen of 16-bit chunks.
+
+Exact for the same reason, with plain pigeonholes: the eight allowances a[t] sum to radius + 1, so in some pair the
+hashes differ in fewer than a[t] bits. Rows stand in buckets by a pair's top p bits; buckets fewer than a[t] bits away
+are read, and the 8-bit sketch, the pair's next bits, leaves those that together are fewer than a[t] bits away. At
+radius 31 this reads buckets up to 3 bits away, where the larger tables read 1: half the memory for ten to twenty times
+the time.
+
+Bounds and clamps are those of scanner.index._kernels. Only hashes of four words.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scanner.index._intrinsics import (
+    SKETCHES,
+    bytes_within,
+    compiled,
+    load_24,
+    lowest_bit,
+    part,
+    pointer,
+    popcount,
+    prefetch,
+    put,
+    scratch,
+    word,
+    words_at,
+)
+from scanner.index._kernels import (
+    AT_IDS,
+    AT_OFFSETS,
+    AT_SKETCHES,
+    COUNT,
+    FOUR_WORDS,
+    HEADER_BYTES,
+    KEY_BITS,
+    LARGEST_ALLOWANCE,
+    PROBES,
+    STACKED,
+    allowance,
+    distance,
+    mask_of_first,
+    masks_below,
+    packed,
+    scan_from,
+    unpacked,
+)
+
+PAIRS = 8
+PAIR_BITS = 32
+SKETCH_BITS = 8
+ID_BYTES = 3
+LARGEST_RADIUS = PAIRS * LARGEST_ALLOWANCE - 1
+
+_CANDIDATES = 1024
+_BLOCK = 512
+_FREE_CANDIDATES = 4096
+_AHEAD = 64  # bytes of sketches asked for at once
+_U16, _U32, _U64, _I64, _U8 = np.uint16, np.uint32, np.uint64, np.int64, np.uint8
+_1 = np.uint64(1)
+_new_probes = scratch(np.uint32, PROBES + 32)
+_new_candidates = scratch(np.uint32, _CANDIDATES + 32)
+_new_block = scratch(np.uint32, _BLOCK + 32)
+_new_hits = scratch(np.uint64, STACKED)
+
+
+@part
+def pair_of(words, at, pair):
+    """Thirty-two bits of the hash whose first word is words[at]; the first sixteen on top."""
+    both = word(words, at + (pair >> 1)) >> np.uint64((pair & 1) << 5)
+    return np.int64(((both & np.uint64(0xFFFF)) << np.uint64(16)) | ((both >> np.uint64(16)) & np.uint64(0xFFFF)))
+
+
+@part
+def seen_before(query, rows, row, pair, radius, unread):
+    """Whether the row is a candidate in an earlier pair; unread is the bits of a pair beyond key and sketch."""
+    for t in range(pair):
+        difference = pair_of(query, 0, t) ^ pair_of(rows, row * 4, t)
+        if popcount(np.uint64(difference >> unread)) < allowance(radius, PAIRS, t):
+            return True
+    return False
+
+
+@compiled
+def check(at, query, radius, unread, pair, count, rows, ids, places, masks, total, hits, capacity, found):
+    """Verify the candidates of one pair; returns the number of hits, or -1 if they do not fit."""
+    block = _new_block()
+    done = 0
+    while done < total:
+        size = 0
+        while done < total and size + SKETCHES <= _BLOCK:
+            mask = np.uint64(masks[done])
+            place = np.int64(places[done])
+            done += 1
+            while mask:
+                entry = place + lowest_bit(mask)
+                mask &= mask - _1
+                prefetch(ids, ID_BYTES * entry)
+                put(block, size, entry)
+                size += 1
+        for j in range(size):
+            row = min(load_24(ids, ID_BYTES * np.int64(block[j])), count - 1)
+            put(block, j, row)
+            prefetch(rows, row * 4)
+        for j in range(size):
+            row = np.int64(block[j])
+            away = distance(query, rows, row)
+            if away <= radius and not seen_before(at, rows, row, pair, radius, unread):
+                if found == capacity:
+                    return -1
+                put(hits, found, packed(row, away))
+                found += 1
+    return found
+
+
+@compiled
+def search(at, query, radius, rows, header, tables, hits, capacity):
+    """Find every row within the radius; returns the number of hits, or -1 if they do not fit."""
+    count = header[COUNT]
+    bits = header[KEY_BITS]
+    if radius > LARGEST_RADIUS:
+        return scan_from(query, radius, 0, count, rows, hits, capacity)
+    patterns = pointer(tables, HEADER_BYTES, _U16)
+    offsets = pointer(tables, header[AT_OFFSETS], _U32)
+    sketches = pointer(tables, header[AT_SKETCHES], _U8)
+    ids = pointer(tables, header[AT_IDS], _U8)
+    entries = PAIRS * count
+    unread = PAIR_BITS - bits - SKETCH_BITS
+    starts = _new_probes()
+    lengths = _new_probes()
+    places = _new_candidates()
+    masks = _new_candidates()
+    hit_count = 0
+    read = 0
+    checked = 0
+    for pair in range(PAIRS):
+        own = allowance(radius, PAIRS, pair)
+        probes = masks_below(bits, own)
+        value = pair_of(at, 0, pair)
+        key = (value >> (PAIR_BITS - bits)) + (pair << bits)
+        sketch = np.uint64((value >> unread) & 0xFF)
+        for j in range(probes):
+            bucket = key ^ np.int64(patterns[j])
+            put(starts, j, bucket)
+            prefetch(offsets, bucket)
+        for j in range(probes):
+            bucket = np.int64(starts[j])
+            end = min(np.int64(offsets[bucket + 1]), entries)
+            start = min(np.int64(offsets[bucket]), end)
+            put(starts, j, start)
+            put(lengths, j, end - start)
+            read += end - start
+            for place in range(start, min(end, start + 512), _AHEAD):
+                prefetch(sketches, place)
+            prefetch(sketches, end)
+        if read > 4 * count + 65536:
+            return scan_from(query, radius, 0, count, rows, hits, capacity)
+        found = 0
+        probe = 0
+        limit = own - 1
+        for weight in range(own):
+            last_probe = masks_below(bits, weight + 1)
+            while probe < last_probe:
+                place = np.int64(starts[probe])
+                left = np.int64(lengths[probe])
+                probe += 1
+                while True:
+                    near = bytes_within(sketches, place, sketch, limit) & mask_of_first(left)
+                    put(places, found, place)
+                    put(masks, found, near)
+                    found += np.int64(near != np.uint64(0))
+                    if found >= _CANDIDATES:
+                        hit_count = check(
+                            at, query, radius, unread, pair, count, rows, ids, places, masks, found,
+                            hits, capacity, hit_count,
+                        )  # fmt: skip
+                        if hit_count < 0:
+                            return hit_count
+                        checked += found
+                        if checked > _FREE_CANDIDATES + (count >> 5):
+                            return scan_from(query, radius, 0, count, rows, hits, capacity)
+                        found = 0
+                    if left <= SKETCHES:
+                        break
+                    place += SKETCHES
+                    left -= SKETCHES
+            limit -= 1
+        hit_count = check(
+            at, query, radius, unread, pair, count, rows, ids, places, masks, found, hits, capacity, hit_count
+        )
+        if hit_count < 0:
+            return hit_count
+    return hit_count
+
+
+@compiled
+def search_one(code, radius, rows, tables):
+    """Rows and distances within the radius of a code of 32 bytes, as (2, k) i64, or None if there are none."""
+    at = pointer(code, 0, _U64)
+    query = words_at(at, 0, FOUR_WORDS)
+    base = pointer(rows, 0, _U64)
+    header = pointer(tables, 0, _I64)
+    stacked = _new_hits()
+    count = search(at, query, radius, base, header, tables, stacked, STACKED)
+    if count == 0:
+        return None
+    if count > 0:
+        return unpacked(stacked, count)
+    capacity = STACKED
+    while True:
+        capacity = min(capacity * 8, header[COUNT])
+        room = np.empty(capacity, np.uint64)
+        count = search(at, query, radius, base, header, tables, pointer(room, 0, _U64), capacity)
+        if count >= 0:
+            return unpacked(room, count)
+
+
+@compiled
+def build_pair_into(rows, count, pair, bits, offsets, sketches, ids):
+    """Fill one pair's part of the tables of a block.
+
+    rows (count * 32,) u8; offsets (8 * 2^bits + 1,) u32, the last one the caller's to write; sketches
+    (8 count + padding,) u8; ids (3 (8 count + padding),) u8.
+    """
+    base = pointer(rows, 0, np.uint64)
+    buckets = 1 << bits
+    places = np.zeros(buckets + 1, np.int64)
+    for row in range(count):
+        places[(pair_of(base, row * 4, pair) >> (PAIR_BITS - bits)) + 1] += 1
+    for bucket in range(buckets):
+        places[bucket + 1] += places[bucket]
+    for bucket in range(buckets):
+        places[bucket] += pair * count
+        offsets[pair * buckets + bucket] = places[bucket]
+    for row in range(count):
+        value = pair_of(base, row * 4, pair)
+        bucket = value >> (PAIR_BITS - bits)
+        place = places[bucket]
+        places[bucket] = place + 1
+        sketches[place] = (value >> (PAIR_BITS - bits - SKETCH_BITS)) & 0xFF
+        ids[ID_BYTES * place] = row & 0xFF
+        ids[ID_BYTES * place + 1] = (row >> 8) & 0xFF
+        ids[ID_BYTES * place + 2] = row >> 16
