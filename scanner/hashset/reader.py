@@ -25,11 +25,11 @@ from scanner.types import Match, PerceptualHash
 
 
 class Check(StrEnum):
-    """How much of a file is read when it is opened. Header, structure and labels always are.
+    """How much of a file is checked when it is opened. Header, structure and the labels' texts always are.
 
     ``FULL``: every byte is checked against its SHA-256 before :meth:`HashSet.open` returns.
     ``DEFERRED``: the same in the background; no search answers before it is done, and none if it fails.
-    ``TRUSTED``: codes, clusters and tables are taken as they lie. This trusts the disk and everyone who may write to
+    ``TRUSTED``: codes, clusters, labels and tables are taken as they lie. This trusts the disk and everyone who may write to
     the file since it was last verified: a changed byte may hide an entry, but never makes the search read elsewhere.
     """
 
@@ -103,7 +103,7 @@ class HashSet:
                 header, digest = _outline(view)
                 texts = _label_texts(view, header)
                 if check is Check.FULL:
-                    verify_sections(view, header)
+                    verify_sections(view, header, len(texts))
             known = cls(mapped, header, digest, texts)
         except HashSetError as error:
             raise HashSetError(f"{path}: {error}") from error  # the mapping goes with the last view of it
@@ -117,7 +117,7 @@ class HashSet:
         def run() -> None:
             try:
                 with memoryview(self._file) as view:
-                    verify_sections(view, self.header)
+                    verify_sections(view, self.header, len(self._label_texts))
             except HashSetError as error:
                 self._fault = HashSetError(f"{name}: {error}")
 
@@ -172,8 +172,15 @@ class HashSet:
         return PerceptualHash(self.header.algorithm, self.codes[index].tobytes())
 
     def label_at(self, index: int) -> str:
-        """The label of one entry."""
-        return self._label_texts[int(self.labels[index])]
+        """The label of one entry.
+
+        Raises:
+            HashSetError: in a trusted file that is damaged, if the entry's label is not in the set.
+        """
+        number = int(self.labels[index])
+        if number >= len(self._label_texts):
+            raise HashSetError("an entry's label is not in the set: the file is corrupt")
+        return self._label_texts[number]
 
     def match_at(self, index: int, distance: int) -> Match:
         """Describe an entry that a search found at a distance."""
@@ -201,14 +208,18 @@ class HashSet:
         return np.frombuffer(self._file, np.uint8, part.length, part.offset)
 
 
-def verify_sections(file: memoryview, header: layout.Header) -> None:
-    """Check every section against its SHA-256.
+def verify_sections(file: memoryview, header: layout.Header, texts: int) -> None:
+    """Check every section against its SHA-256, and that each entry's label is one of so many texts.
 
     Raises:
         HashSetError: naming the first section that does not match.
     """
     for name in header.present():
         _verify(file, header, name)
+    part = header.sections["labels"]
+    labels = np.frombuffer(file, "<u4", header.count, part.offset)
+    if header.count and int(labels.max()) >= texts:
+        raise HashSetError("an entry's label is not in the set")
 
 
 def _verify(file: memoryview, header: layout.Header, name: str) -> None:
@@ -241,7 +252,6 @@ def _outline(file: memoryview) -> tuple[layout.Header, bytes]:
 
 def _label_texts(file: memoryview, header: layout.Header) -> tuple[str, ...]:
     _verify(file, header, "label_texts")
-    _verify(file, header, "labels")
     part = header.sections["label_texts"]
     try:
         texts = json.loads(bytes(file[part.offset : part.offset + part.length]))
@@ -249,8 +259,4 @@ def _label_texts(file: memoryview, header: layout.Header) -> tuple[str, ...]:
         raise HashSetError("the labels are not valid JSON") from error
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise HashSetError("the labels are not an array of texts")
-    part = header.sections["labels"]
-    labels = np.frombuffer(file, "<u4", header.count, part.offset)
-    if header.count and int(labels.max()) >= len(texts):
-        raise HashSetError("an entry's label is not in the set")
     return tuple(texts)
