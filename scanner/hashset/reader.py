@@ -29,8 +29,9 @@ class Check(StrEnum):
 
     ``FULL``: every byte is checked against its SHA-256 before :meth:`HashSet.open` returns.
     ``DEFERRED``: the same in the background; no search answers before it is done, and none if it fails.
-    ``TRUSTED``: codes, clusters, labels and tables are taken as they lie. This trusts the disk and everyone who may write to
-    the file since it was last verified: a changed byte may hide an entry, but never makes the search read elsewhere.
+    ``TRUSTED``: codes, clusters, labels and tables are taken as they lie. This trusts the disk and everyone who may
+    write to the file since it was last verified: a changed byte may hide an entry, but never makes the search read
+    elsewhere.
     """
 
     FULL = "full"

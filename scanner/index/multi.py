@@ -22,10 +22,10 @@ class TableIndex:
     """
 
     kind: Kind
+    engine: str
 
     def __init__(self, codes: Codes, tables: Codes | None = None) -> None:
         codes = checked_codes(codes)
-        self.engine = self.kind.name
         self.bits = 8 * codes.shape[1]
         self._count = len(codes)
         tables = build_tables(codes, self.kind) if tables is None else tables
@@ -49,6 +49,7 @@ class MultiIndex(TableIndex):
     """The ``multi`` engine; see :class:`TableIndex`."""
 
     kind = MULTI
+    engine = MULTI.name
 
     def __init__(self, codes: Codes, tables: Codes | None = None) -> None:
         super().__init__(codes, tables)
@@ -75,6 +76,7 @@ class CompactIndex(TableIndex):
     """The ``compact`` engine: half the memory, ten to twenty times the time; 256 bits only. See :class:`TableIndex`."""
 
     kind = COMPACT
+    engine = COMPACT.name
 
     def search(self, code: bytes, radius: int) -> Hits:
         """Find every entry at distance ``radius`` or less; see :class:`scanner.index.Index`.

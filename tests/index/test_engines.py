@@ -14,12 +14,12 @@ from scanner.hashset import Entry, HashSet, HashSetBuilder
 from scanner.index import CROSSOVER, ENGINES, distances, engine_for, open_index
 from scanner.index.faiss import FaissIndex
 from scanner.index.flat import FlatIndex
-from scanner.index.multi import MultiIndex
+from scanner.index.multi import CompactIndex, MultiIndex
 from scanner.types import PerceptualHash
 from tests import oracle
 from tests.strategies import banks, codes, flipped
 
-CLASSES = {"flat": FlatIndex, "multi": MultiIndex, "faiss": FaissIndex}
+CLASSES = {"flat": FlatIndex, "multi": MultiIndex, "compact": CompactIndex, "faiss": FaissIndex}
 SIZES = [8, 32]
 ALGORITHM_OF = {8: "phash", 32: "pdq"}
 
@@ -279,7 +279,7 @@ def test_the_engine_chosen_is_the_one_named_for_the_count(tmp_path, small_set):
 @pytest.mark.parametrize("engine", ["", "Flat", "hnsw"])
 def test_unknown_engines_are_refused_with_the_known_ones(engine, small_set):
     """Whoever mistypes an engine is told those there are."""
-    with pytest.raises(UnknownNameError, match=r"no engine named .*; known: auto, flat, multi, faiss"):
+    with pytest.raises(UnknownNameError, match=r"no engine named .*; known: auto, flat, multi, compact, faiss"):
         open_index(small_set, engine)
 
 

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.errors import HashShapeError
-from scanner.index.multi import MultiIndex
-from scanner.index.tables import build_tables, check_tables, header_for, key_bits_for
+from scanner.hashset import HashSet, HashSetBuilder
+from scanner.index import CROSSOVER, open_index
+from scanner.index.multi import CompactIndex, MultiIndex
+from scanner.index.tables import COMPACT, MULTI, build_tables, check_tables, header_for, key_bits_for
 from tests.index.test_engines import clustered, every_size
 from tests.strategies import banks
 
@@ -89,7 +91,7 @@ def test_a_header_with_any_byte_changed_is_refused(size):
         for mask in (1, 128, 255):
             changed = block.copy()
             changed[place] ^= mask
-            with pytest.raises(HashShapeError, match="the search tables are"):
+            with pytest.raises(HashShapeError, match="search tables"):
                 check_tables(changed, 40, 8 * size)
 
 
@@ -97,7 +99,7 @@ def test_a_header_with_any_byte_changed_is_refused(size):
 def test_headers_place_parts_in_order_at_multiples_of_64(size):
     """Parts neither overlap nor share a cache line."""
     for count in (0, 1, 100, 5000):
-        places = np.frombuffer(header_for(count, 8 * size, key_bits_for(count)), "<i8")[3:]
+        places = np.frombuffer(header_for(count, 8 * size, key_bits_for(count)), "<i8")[4:]
         assert (places % 64 == 0).all()
         assert (np.diff(places) > 0).all()
 
@@ -128,3 +130,46 @@ def test_codes_of_another_shape_have_no_tables(wrong):
     """Tables are for 64- and 256-bit codes."""
     with pytest.raises(HashShapeError, match="codes are uint8"):
         build_tables(wrong)
+
+
+@pytest.mark.parametrize("count", [0, 1, 40, 5000])
+def test_compact_tables_hold_every_entry_in_every_pair_once(count):
+    """The ids of each pair are a permutation of the entries, in buckets by the pair's top bits."""
+    bank = clustered(count, 32)
+    block = build_tables(bank, COMPACT)
+    _, _, key_bits, kind, at_offsets, _, at_ids, end = np.frombuffer(block[:64].tobytes(), "<i8").tolist()
+    assert (kind, end) == (COMPACT.number, len(block))
+    offsets = np.frombuffer(block.tobytes(), "<u4", (8 << key_bits) + 1, at_offsets).astype(np.int64)
+    ids = np.frombuffer(block.tobytes(), "u1", 3 * 8 * count, at_ids).reshape(8, count, 3) @ [1, 256, 65536]
+    values = bank.view("<u2").reshape(count, 16)[:, ::2]
+    for pair in range(8):
+        assert sorted(ids[pair].tolist()) == list(range(count))
+        keys = values[ids[pair], pair] >> (16 - key_bits)
+        sizes = np.diff(offsets[pair << key_bits : ((pair + 1) << key_bits) + 1])
+        np.testing.assert_array_equal(sizes, np.bincount(keys, minlength=1 << key_bits))
+
+
+def test_each_kind_of_tables_is_searched_by_its_engine_alone():
+    """Given the other kind, an engine refuses; opening by name builds its own."""
+    bank = clustered(300, 32)
+    for engine, other in ((MultiIndex, COMPACT), (CompactIndex, MULTI)):
+        with pytest.raises(HashShapeError, match="another kind"):
+            engine(bank, build_tables(bank, other))
+
+
+def test_compact_tables_are_for_256_bits_alone():
+    """At 64 bits the full tables are small already."""
+    with pytest.raises(HashShapeError, match="not for hashes of 64 bits"):
+        build_tables(clustered(10, 8), COMPACT)
+
+
+def test_a_compact_set_is_opened_with_its_tables(tmp_path):
+    """What was asked for at build stands in the file and is used."""
+    bank = clustered(CROSSOVER, 32)
+    builder = HashSetBuilder("compact")
+    builder.add_codes(bank, np.arange(len(bank), dtype=np.uint64))
+    builder.write(tmp_path / "set", compact=True)
+    with HashSet.open(tmp_path / "set") as known:
+        assert open_index(known).engine == "compact"
+        assert open_index(known, "multi").engine == "multi"
+        assert known.tables.nbytes < 60 * len(bank)
