@@ -1,55 +1,59 @@
-"""The kernels as plain Python give what they give compiled."""
+"""The kernels give the same compiled for this processor, compiled for any, and as plain Python."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
+import pytest
 
+from scanner.index import distance_histogram, distances
 from scanner.index.flat import FlatIndex
-from scanner.index.multi import MultiIndex
-from scanner.index.tables import build_tables
+from scanner.index.multi import CompactIndex, MultiIndex
+from scanner.index.tables import COMPACT, build_tables
 from tests.conftest import run_python
 from tests.index.test_engines import clustered, listed
+
+
+def results() -> list[Any]:
+    """Tables, hits, distances and histograms of small banks, of every kind of kernel."""
+    out: list[Any] = []
+    for size in (8, 32):
+        bank = clustered(120, size)
+        bank[40:80] = bank[40]
+        queries = np.concatenate([bank[::40], np.zeros((1, size), np.uint8)])
+        indexes = [FlatIndex(bank), MultiIndex(bank), *([CompactIndex(bank)] if size == 32 else [])]
+        for index in indexes:
+            for radius in (0, 9, 31):
+                out += [[list(hit) for hit in listed(index.search(query.tobytes(), radius))] for query in queries]
+                out += [part.tolist() for part in index.search_many(queries, radius)]
+        out += [build_tables(bank).tobytes().hex(), distance_histogram(bank[:40]).tolist()]
+        out += [distance_histogram(bank[:20], bank[20:45]).tolist()]
+        out += [distances(bank[0].view(np.uint64), bank.view(np.uint64)).tolist()]
+    return [*out, build_tables(bank, COMPACT).tobytes().hex()]
+
 
 SCRIPT = """
 import json
 import numba
-import numpy as np
-from scanner.index import distances
-from scanner.index.flat import FlatIndex
-from scanner.index.multi import MultiIndex
-from scanner.index.tables import build_tables
-from tests.index.test_engines import clustered, listed
+from tests.index.test_kernels import results
 
-assert numba.config.DISABLE_JIT
-out = []
-for size in (8, 32):
-    bank = clustered(120, size)
-    bank[40:80] = bank[40]
-    tables = build_tables(bank)
-    out.append(tables.tobytes().hex())
-    for index in (FlatIndex(bank), MultiIndex(bank, tables)):
-        for query in (*bank[::40], np.zeros(size, np.uint8)):
-            for radius in (0, 9, 31):
-                out.append(listed(index.search(query.tobytes(), radius)))
-    out.append(distances(bank[0].view(np.uint64), bank.view(np.uint64)).tolist())
-print(json.dumps(out))
+print(json.dumps([numba.config.DISABLE_JIT, numba.config.CPU_NAME, results()]))
 """
 
 
-def test_kernels_give_the_same_with_the_compiler_off():
-    """Tables, hits and distances are equal with the JIT on and off."""
-    expected = []
-    for size in (8, 32):
-        bank = clustered(120, size)
-        bank[40:80] = bank[40]
-        tables = build_tables(bank)
-        expected.append(tables.tobytes().hex())
-        for index in (FlatIndex(bank), MultiIndex(bank, tables)):
-            for query in (*bank[::40], np.zeros(size, np.uint8)):
-                for radius in (0, 9, 31):
-                    found = listed(index.search(query.tobytes(), radius))
-                    expected.append([list(hit) for hit in found])
-        expected.append(np.unpackbits(bank ^ bank[0], axis=1).sum(axis=1).tolist())
-    assert json.loads(run_python(SCRIPT, NUMBA_DISABLE_JIT="1")) == expected
+@pytest.mark.parametrize(
+    ("environment", "jit_off", "processor"),
+    [
+        ({"NUMBA_DISABLE_JIT": "1"}, 1, None),
+        ({"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}, 0, "generic"),
+    ],
+    ids=["plain Python", "any processor"],
+)
+def test_kernels_give_the_same_everywhere(environment, jit_off, processor, tmp_path):
+    """Nothing rests on one processor's instructions, nor on the compiler."""
+    told = json.loads(run_python(SCRIPT, NUMBA_CACHE_DIR=str(tmp_path), **environment))
+    assert told[0] == jit_off
+    assert told[1] == processor
+    assert told[2] == results()
