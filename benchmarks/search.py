@@ -23,16 +23,17 @@ from usearch.index import MetricKind, ScalarKind
 
 from benchmarks.measure import machine, one_thread, store
 from scanner.index.flat import FlatIndex
-from scanner.index.multi import MultiIndex
+from scanner.index.multi import CompactIndex, MultiIndex, TableIndex
 
 BITS = 256
 RADIUS = 31
 QUERIES = 1000
-SECONDS_AN_ENGINE = 8.0
+SECONDS_AN_ENGINE = 4.0
 FEWEST = 50
 BATCH = 20_000
 NEIGHBOURS = 16
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+LARGEST_STRUCTURED = 1_000_000
 LARGEST_FOR_GRAPHS = 1_000_000
 
 Codes = npt.NDArray[np.uint8]
@@ -65,8 +66,8 @@ def uniform(size: int, random: np.random.Generator) -> tuple[Codes, Codes]:
 
 
 def structured(size: int, random: np.random.Generator) -> tuple[Codes, Codes]:
-    """What lists are like: a quarter near-copies in clusters, a quarter near-flat, the rest random and balanced."""
-    codes = np.packbits(np.argsort(random.random((size, BITS)), axis=1) < BITS // 2, axis=1)
+    """What lists are like: a quarter near-copies in clusters, a quarter near-flat, the rest random."""
+    codes = random.integers(0, 256, (size, BITS // 8), np.uint8)
     near = size // 4
     cluster = random.integers(0, max(1, size // 10_000), near)
     codes[:near] = codes[-1 - cluster] ^ _flips(near, 12, random)
@@ -94,6 +95,7 @@ def _queries(codes: Codes, random: np.random.Generator) -> Codes:
 def contenders(codes: Codes) -> Iterator[Contender]:
     """Build the engines one after the other, so that only one is in memory."""
     yield _built("prescan multi", codes, MultiIndex)
+    yield _built("prescan compact", codes, CompactIndex)
     yield _built("prescan flat", codes, FlatIndex)
     yield _faiss("faiss flat (exact)", codes, faiss.IndexBinaryFlat(BITS))
     multi_hash = faiss.IndexBinaryMultiHash(BITS, 16, 16)
@@ -102,8 +104,8 @@ def contenders(codes: Codes) -> Iterator[Contender]:
     if len(codes) >= 10_000:
         lists = int(2 ** round(np.log2(4 * np.sqrt(len(codes)) / 4)))
         inverted = faiss.IndexBinaryIVF(faiss.IndexBinaryFlat(BITS), BITS, lists)
-        inverted.cp.niter = 5
-        inverted.train(codes[: 64 * lists])
+        inverted.cp.niter = 3
+        inverted.train(codes[: 40 * lists])
         inverted.nprobe = max(1, lists // 16)
         yield _faiss("faiss IVF", codes, inverted)
     if len(codes) <= LARGEST_FOR_GRAPHS // 10:
@@ -115,13 +117,13 @@ def contenders(codes: Codes) -> Iterator[Contender]:
         yield _numpy(codes)
 
 
-def _built(name: str, codes: Codes, kind: type[MultiIndex] | type[FlatIndex]) -> Contender:
+def _built(name: str, codes: Codes, kind: type[MultiIndex | CompactIndex | FlatIndex]) -> Contender:
     kind(codes[:100]).search(bytes(BITS // 8), RADIUS)  # compiles
     kind(codes[:100]).search_many(codes[:2], RADIUS)
     started = time.perf_counter()
     index = kind(codes)
     built = time.perf_counter() - started
-    used = codes.nbytes + (index.tables_bytes if isinstance(index, MultiIndex) else 0)
+    used = codes.nbytes + (index.tables_bytes if isinstance(index, TableIndex) else 0)
     return Contender(
         name, lambda code: set(index.search(code.tobytes(), RADIUS).indices.tolist()), used, built,
         lambda many: index.search_many(many, RADIUS),
@@ -210,7 +212,7 @@ def _throughput(contender: Contender, queries: Codes) -> float | None:
         return None
     many = np.tile(queries, (BATCH // len(queries), 1))
     many[:, -1] ^= np.arange(len(many)).astype(np.uint8)  # no query twice
-    if contender.name.startswith("faiss"):
+    if not contender.name.startswith("prescan m"):
         many = many[:100]
     started = time.perf_counter()
     contender.batch(many)
@@ -224,16 +226,19 @@ def main() -> None:
     sizes = [int(text) for text in parser.parse_args().sizes.split(",")]
     one_thread()
     runs: list[dict[str, Any]] = []
+    raw = {"machine": machine("faiss-cpu", "usearch", "numba", "numpy"), "radius": RADIUS, "runs": runs}
     for name, make in (("uniform", uniform), ("structured", structured)):
         for size in sizes:
+            if make is structured and size > LARGEST_STRUCTURED:
+                continue
             codes, queries = make(size, np.random.default_rng(size))
             exact = FlatIndex(codes)
             truth = [set(exact.search(query.tobytes(), RADIUS).indices.tolist()) for query in queries]
             for contender in contenders(codes):
                 print(f"{name} {size:,} {contender.name}", file=sys.stderr)
                 runs.append({"data": name, "size": size, **measure(contender, queries, truth)})
-    raw = {"machine": machine("faiss-cpu", "usearch", "numba", "numpy"), "radius": RADIUS, "runs": runs}
-    print(f"raw figures: {store('search', raw)}", file=sys.stderr)
+                stored = store("search", raw)  # after each engine, so that an interrupted run is not lost
+    print(f"raw figures: {stored}", file=sys.stderr)
     report(raw)
     from benchmarks.search_plots import plot
 

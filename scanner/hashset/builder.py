@@ -121,13 +121,15 @@ class HashSetBuilder:
         Raises:
             HashShapeError: a shape or dtype differs from the above.
         """
+        if clusters.dtype != np.uint64 or clusters.ndim != 1:
+            raise HashShapeError(f"clusters are uint64 of one dimension, not {clusters.dtype} of {clusters.ndim}")
         if codes.dtype != np.uint8 or codes.shape != (len(clusters), self.settings.bits // 8):
             raise HashShapeError(
                 f"codes are uint8 of shape ({len(clusters)}, {self.settings.bits // 8}), "
                 f"not {codes.dtype} of shape {codes.shape}"
             )
-        if clusters.dtype != np.uint64 or clusters.ndim != 1:
-            raise HashShapeError(f"clusters are uint64 of one dimension, not {clusters.dtype} of {clusters.ndim}")
+        if not len(codes):
+            return
         self._codes += np.ascontiguousarray(codes).tobytes()
         self._clusters.frombytes(np.ascontiguousarray(clusters).tobytes())
         number = self._label_numbers.setdefault(label, len(self._label_numbers))

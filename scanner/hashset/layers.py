@@ -18,6 +18,7 @@ import numpy.typing as npt
 from scanner.errors import ArgumentError, HashSetError
 from scanner.hashset.builder import HashSetBuilder
 from scanner.hashset.entry import Entry
+from scanner.hashset.format import Header
 from scanner.hashset.reader import Check, HashSet
 from scanner.index import Index
 from scanner.profiles import AlgorithmSettings
@@ -31,22 +32,33 @@ class LayeredSet:
         below: the base, a set or a layered set itself.
         above: the delta.
 
+    Attributes:
+        header, digest: of the whole; the count is of entries that count.
+        positions: number of positions an index may name.
+        gone: positions that no longer count, in this layer and below; ascending, int64.
+
     Raises:
-        HashSetError: the delta belongs to another base.
+        HashSetError: the delta belongs to another base, or does not fit it.
     """
 
     def __init__(self, below: HashSet | LayeredSet, above: HashSet) -> None:
         if above.header.base != below.digest.hex():
             raise HashSetError(f"the delta {above.header.name} epoch {above.header.epoch} belongs to another base")
+        if above.header.algorithm != below.header.algorithm or above.header.epoch <= below.header.epoch:
+            raise HashSetError("the delta's algorithm or epoch does not follow its base's")
         removed = above.removed()
-        if len(removed) and not (removed[0] >= 0 and removed[-1] < below.positions and (np.diff(removed) > 0).all()):
+        within = not len(removed) or (removed[0] >= 0 and removed[-1] < below.positions)
+        if not within or not (removed[1:] > removed[:-1]).all():
             raise HashSetError("the delta removes entries that the base does not have")
+        if np.isin(removed, below.gone).any():
+            raise HashSetError("the delta removes entries that were removed before")
+        self._removed = removed
         self.below = below
         self.above = above
+        self.gone: npt.NDArray[np.int64] = np.union1d(below.gone, removed)
         self.digest: bytes = above.digest
         self.positions: int = below.positions + len(above)
-        self.header = replace(above.header, count=len(below) - len(removed) + len(above))
-        self._removed = removed
+        self.header: Header = replace(above.header, count=len(below) - len(removed) + len(above))
 
     def __len__(self) -> int:
         return self.header.count
@@ -82,7 +94,7 @@ class LayeredSet:
 
     def numbered_entries(self) -> Iterator[tuple[int, Entry]]:
         """Every entry that counts, with its position."""
-        gone = set(self._removed.tolist())
+        gone = set(self.gone.tolist())
         yield from ((place, entry) for place, entry in self.below.numbered_entries() if place not in gone)
         yield from ((self.below.positions + place, entry) for place, entry in self.above.numbered_entries())
 
@@ -92,7 +104,6 @@ class LayeredSet:
 
     def close(self) -> None:
         """As :meth:`HashSet.close`, for every layer."""
-        del self._removed
         self.above.close()
         self.below.close()
 

@@ -119,7 +119,7 @@ class HashSet:
             try:
                 with memoryview(self._file) as view:
                     verify_sections(view, self.header, len(self._label_texts))
-            except HashSetError as error:
+            except Exception as error:  # noqa: BLE001 - what was not checked is not trusted
                 self._fault = HashSetError(f"{name}: {error}")
 
         self._verifier = threading.Thread(target=run, name="prescan-verify", daemon=True)
@@ -195,6 +195,11 @@ class HashSet:
     def numbered_entries(self) -> Iterator[tuple[int, Entry]]:
         """Every entry with its position."""
         return enumerate(self.entries())
+
+    @property
+    def gone(self) -> npt.NDArray[np.int64]:
+        """Positions that no longer count: none; layers have some."""
+        return np.empty(0, np.int64)
 
     def removed(self) -> npt.NDArray[np.int64]:
         """Of a delta: positions in the base that no longer count, ascending."""

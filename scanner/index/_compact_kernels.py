@@ -45,6 +45,7 @@ from scanner.index._kernels import (
     masks_below,
     packed,
     scan_from,
+    scanned,
     unpacked,
 )
 
@@ -210,11 +211,13 @@ def search_one(code, radius, rows, tables):
         return unpacked(stacked, count)
     capacity = STACKED
     while True:
-        capacity = min(capacity * 8, header[COUNT])
+        capacity *= 8
         room = np.empty(capacity, np.uint64)
         count = search(at, query, radius, base, header, tables, pointer(room, 0, _U64), capacity)
         if count >= 0:
             return unpacked(room, count)
+        if capacity > header[COUNT]:  # more hits than rows: the tables are damaged
+            return scanned(query, radius, rows, header[COUNT])
 
 
 @compiled

@@ -282,7 +282,7 @@ def search(at, query, radius, rows, header, tables, hits, capacity):
                 for place in range(start + SKETCHES, min(end, start + 512), SKETCHES):
                     prefetch(sketches, place)
             ahead = upto
-            if read > count + _FREE_ENTRIES:
+            if read > (count >> 2) + _FREE_ENTRIES:
                 return scan_from(query, radius, 0, count, rows, hits, capacity)
             # Compare sketches, 32 at a time; keep place and mask without a branch.
             following = (c + 1) & (chunks - 1)
@@ -360,8 +360,27 @@ def unpacked(hits, count):
 
 
 @compiled
+def scanned(query, radius, rows, count):
+    """Rows and distances within the radius by looking at every row, as (2, k) i64, or None if there are none."""
+    base = pointer(rows, 0, _U64)
+    stacked = _new_hits()
+    found = scan_from(query, radius, 0, count, base, stacked, STACKED)
+    if found == 0:
+        return None
+    if found > 0:
+        return unpacked(stacked, found)
+    capacity = STACKED
+    while True:
+        capacity *= 8
+        room = np.empty(capacity, np.uint64)
+        found = scan_from(query, radius, 0, count, base, pointer(room, 0, _U64), capacity)
+        if found >= 0:
+            return unpacked(room, found)
+
+
+@compiled
 def searched(at, query, radius, rows, tables):
-    """Rows and distances within the radius, as (2, k) i64, or None if there are none."""
+    """The same by the tables."""
     base = pointer(rows, 0, _U64)
     header = pointer(tables, 0, _I64)
     stacked = _new_hits()
@@ -372,30 +391,13 @@ def searched(at, query, radius, rows, tables):
         return unpacked(stacked, count)
     capacity = STACKED
     while True:
-        capacity = min(capacity * 8, header[COUNT])
+        capacity *= 8
         room = np.empty(capacity, np.uint64)
         count = search(at, query, radius, base, header, tables, pointer(room, 0, _U64), capacity)
         if count >= 0:
             return unpacked(room, count)
-
-
-@compiled
-def scanned(query, radius, rows, count):
-    """The same by looking at every row."""
-    base = pointer(rows, 0, _U64)
-    stacked = _new_hits()
-    found = scan_from(query, radius, 0, count, base, stacked, STACKED)
-    if found == 0:
-        return None
-    if found > 0:
-        return unpacked(stacked, found)
-    capacity = STACKED
-    while True:
-        capacity = min(capacity * 8, count)
-        room = np.empty(capacity, np.uint64)
-        found = scan_from(query, radius, 0, count, base, pointer(room, 0, _U64), capacity)
-        if found >= 0:
-            return unpacked(room, found)
+        if capacity > header[COUNT]:  # more hits than rows: the tables are damaged
+            return scanned(query, radius, rows, header[COUNT])
 
 
 @compiled

@@ -15,7 +15,7 @@ class LayeredIndex:
         below: the large index.
         above: the added entries.
         positions: number of positions in ``below``, those removed before included.
-        removed: positions in ``below`` that no longer count; ascending, int64.
+        removed: positions in ``below`` that no longer count from here on; ascending, int64.
     """
 
     def __init__(self, below: Index, above: Index, positions: int, removed: npt.NDArray[np.int64]) -> None:

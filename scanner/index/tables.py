@@ -108,8 +108,7 @@ def build_tables(codes: Codes, kind: Kind = MULTI) -> Codes:
     _, _, _, _, at_offsets, at_sketches, at_ids, end = np.frombuffer(header, "<i8").tolist()
     block = np.zeros(end, np.uint8)
     block[: len(header)] = np.frombuffer(header, np.uint8)
-    masks = sorted((mask for mask in range(1 << bits) if mask.bit_count() <= 3), key=lambda m: (m.bit_count(), m))
-    block[HEADER_BYTES : HEADER_BYTES + 2 * len(masks)].view(np.uint16)[:] = masks
+    block[HEADER_BYTES : HEADER_BYTES + 2 * MASKS] = _masks(bits)
     offsets = block[at_offsets : at_offsets + 4 * ((tables << bits) + 1)].view(np.uint32)
     sketches = block[at_sketches : at_sketches + kind.sketch_bytes * tables * count]
     ids = block[at_ids : at_ids + kind.id_bytes * tables * count]
@@ -134,17 +133,27 @@ def kind_of(block: Codes) -> Kind:
 
 
 def check_tables(block: Codes, count: int, bits: int) -> None:
-    """Raise HashShapeError unless a block's header is the one for these codes, so that nothing lies outside it."""
+    """Raise HashShapeError unless header and masks are those for the codes, so that nothing lies outside the block."""
     kind = kind_of(block)
     header = block[:HEADER_BYTES].tobytes()
     key_bits, end = (int(np.frombuffer(header, "<i8")[place]) for place in (2, 7))
     fits = FEWEST_KEY_BITS <= key_bits <= MOST_KEY_BITS and bits // 64 in kind.tables and count <= kind.largest_count
     if not fits or header != header_for(count, bits, key_bits, kind):
         raise HashShapeError("the search tables are not those of the codes")
-    if len(block) != end:
-        raise HashShapeError("the search tables are cut")
+    if len(block) != end or not np.array_equal(block[HEADER_BYTES : HEADER_BYTES + 2 * MASKS], _masks(key_bits)):
+        raise HashShapeError("the search tables are cut or damaged")
     if sys.byteorder != "little":
         raise HashShapeError("the search tables are little-endian and this processor is not; use the engine 'faiss'")
+
+
+def _masks(bits: int) -> Codes:
+    """Keys of so many bits with at most three ones, lightest first; as it lies in a block."""
+    keys = np.arange(1 << bits, dtype="<u2")
+    weights = np.bitwise_count(keys)
+    order = np.argsort(weights, kind="stable")[: np.count_nonzero(weights <= 3)]
+    padded = np.zeros(MASKS, "<u2")
+    padded[: len(order)] = keys[order]
+    return padded.view(np.uint8)
 
 
 def _fill(codes: Codes, kind: Kind, bits: int, offsets: npt.NDArray[np.uint32], sketches: Codes, ids: Codes) -> None:

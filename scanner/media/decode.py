@@ -108,6 +108,7 @@ def _decode_opened(image: Image.Image, accuracy: Accuracy, bounds: Limits) -> Pi
     kind = "JPEG" if image.format == "MPO" else image.format or "?"
     if accuracy is Accuracy.FAST and image.mode in {"RGB", "L"}:
         image.draft("L", (FAST_SHORT_SIDE, FAST_SHORT_SIDE))  # a no-op but for JPEG
+    stored = _raw_mode(image)
     image.load()
     turned = image.getexif().get(0x0112) in range(2, 9)
     upright = ImageOps.exif_transpose(image) if turned else image
@@ -115,8 +116,15 @@ def _decode_opened(image: Image.Image, accuracy: Accuracy, bounds: Limits) -> Pi
         raise MediaError(MediaFault.DAMAGED, "the picture changed size while it was turned upright")
     if turned and image.getexif()[0x0112] >= 5:
         width, height = height, width
-    pixels = np.ascontiguousarray(np.asarray(flatten(upright)))
+    pixels = np.ascontiguousarray(np.asarray(flatten(upright, stored)))
     return Picture(pixels, kind, width, height)
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """How pixels are stored in the file, where the format's reader says so in the way PNG's does."""
+    tiles = getattr(image, "tile", None)
+    arguments = tiles[0][3] if tiles else None
+    return arguments if isinstance(arguments, str) else ""
 
 
 def _not_a_picture(data: bytes) -> str:

@@ -6,7 +6,8 @@ mode               rule
 L, RGB             as it is
 1                  black and white become 0 and 255
 P, PA              the palette is looked up; a transparent entry is composited
-LA, La, RGBA, RGBa composited on white, the background most viewers and messengers show
+LA, La, RGBA, RGBa composited on white, the background most viewers and messengers show; so are PNG's transparent
+                   levels and colours, but for a colour of 16 bits, of which Pillow keeps 8
 I;16*              the upper eight bits (65535 becomes 255)
 I                  the same if all values fit 16 bits, as PNG's do; else refused
 CMYK               ink to light, (255 - c)(255 - k) / 255 each; Pillow has undone Adobe's inversion
@@ -32,13 +33,23 @@ BACKGROUND = 255
 _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
 
-def flatten(image: Image.Image) -> Image.Image:
+_LEVEL_STEPS = {"1": 255, "L;2": 85, "L;4": 17}
+"""Distance of neighbouring levels in grey PNGs of 1, 2 and 4 bits, once Pillow has widened them to 8."""
+
+
+def flatten(image: Image.Image, stored: str = "") -> Image.Image:
     """Bring a loaded picture to mode ``L`` or ``RGB``.
+
+    Args:
+        image: the picture.
+        stored: Pillow's raw mode of the file, as its tile had it before it was loaded.
 
     Raises:
         MediaError: ``UNSUPPORTED``, if the mode has no agreed meaning.
     """
     mode = image.mode
+    if stored in _LEVEL_STEPS and mode in {"1", "L"}:
+        return _key_level_on_white(image.convert("L"), image.info.get("transparency"), _LEVEL_STEPS[stored])
     if mode in {"L", "RGB"}:
         return _without_key_colour(image) if "transparency" in image.info else image
     if mode == "1":

@@ -206,3 +206,36 @@ def test_an_opaque_alpha_channel_changes_nothing():
 def test_other_colour_spaces_come_to_rgb(mode):
     """Whatever Pillow can convert is three channels wide afterwards."""
     assert flatten(Image.new(mode, (3, 2), 0)).mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("key", "grey"), [(0x1234, [255, 0x12, 0xAB]), (0x1235, [0x12, 255, 0xAB]), (0x34, [18, 18, 171])]
+)
+def test_a_key_level_of_a_16_bit_grey_png_shows_white(key, grey):
+    """The level is compared in all its bits before the lower ones are cut."""
+    stored = np.array([[0x1234, 0x1235, 0xABCD]], ">u2")
+    picture = decode(png(3, 1, 16, 0, rows(stored), tRNS=key.to_bytes(2)))
+    assert picture.pixels.tolist() == [grey]
+
+
+def test_a_key_level_of_an_8_bit_grey_png_shows_white():
+    """The level's neighbours do not."""
+    picture = decode(png(3, 1, 8, 0, b"\0\x63\x64\x65", tRNS=b"\0\x64"))
+    assert np.atleast_3d(picture.pixels)[0, :, 0].tolist() == [0x63, 255, 0x65]
+
+
+@pytest.mark.parametrize(
+    ("level", "alpha", "seen"), [(0, 0, 255), (0, 255, 0), (200, 255, 200), (100, 100, 255), (50, 100, 205)]
+)
+def test_premultiplied_grey_is_laid_on_white(level, alpha, seen):
+    """Mode La holds grey times alpha; what is missing to full opacity is white."""
+    image = Image.frombytes("La", (2, 1), bytes([level, alpha] * 2))
+    flat = flatten(image)
+    assert flat.mode == "RGB"
+    assert np.abs(np.asarray(flat).astype(int) - seen).max() <= 1
+
+
+def test_a_transparent_white_of_a_black_and_white_png_stays_white():
+    """What shows through is the white ground; black stays."""
+    picture = decode(png(8, 1, 1, 0, b"\0\x0f", tRNS=b"\0\1"))
+    assert np.atleast_3d(picture.pixels)[0, :, 0].tolist() == [0, 0, 0, 0, 255, 255, 255, 255]
