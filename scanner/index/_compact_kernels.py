@@ -173,15 +173,16 @@ def search(at, query, radius, rows, header, tables, hits, capacity):
                     put(masks, found, near)
                     found += np.int64(near != np.uint64(0))
                     if found >= _CANDIDATES:
+                        for k in range(found):
+                            checked += popcount(np.uint64(masks[k]))
+                        if checked > _FREE_CANDIDATES + (count >> 7):
+                            return scan_from(query, radius, 0, count, rows, hits, capacity)
                         hit_count = check(
                             at, query, radius, unread, pair, count, rows, ids, places, masks, found,
                             hits, capacity, hit_count,
                         )  # fmt: skip
                         if hit_count < 0:
                             return hit_count
-                        checked += found
-                        if checked > _FREE_CANDIDATES + (count >> 5):
-                            return scan_from(query, radius, 0, count, rows, hits, capacity)
                         found = 0
                     if left <= SKETCHES:
                         break

@@ -57,7 +57,7 @@ _CANDIDATES = 1024
 _BLOCK = 512
 _READ_AHEAD = 3  # chunks whose bucket bounds are read ahead of the sketches
 _FREE_ENTRIES = 4096  # entries read beyond one a row before a scan is thought cheaper
-_FREE_CANDIDATES = 1024
+_FREE_CANDIDATES = 4096
 
 _U16, _U32, _U64, _I64 = np.uint16, np.uint32, np.uint64, np.int64
 _1 = np.uint64(1)
@@ -302,6 +302,10 @@ def search(at, query, radius, rows, header, tables, hits, capacity):
                         put(masks, found, near)
                         found += np.int64(near != np.uint64(0))
                         if found >= _CANDIDATES:
+                            for k in range(found):
+                                checked += popcount(np.uint64(masks[k]))
+                            if checked > _FREE_CANDIDATES + (count >> 7):
+                                return scan_from(query, radius, 0, count, rows, hits, capacity)
                             put(ends, c, found)
                             hit_count = check(
                                 at, query, radius, unread, c, count, rows, ids, ends, places, masks, block,
@@ -309,9 +313,6 @@ def search(at, query, radius, rows, header, tables, hits, capacity):
                             )  # fmt: skip
                             if hit_count < 0:
                                 return hit_count
-                            checked += found
-                            if checked > _FREE_CANDIDATES + (count >> 6):
-                                return scan_from(query, radius, 0, count, rows, hits, capacity)
                             found = 0
                             for k in range(c + 1):
                                 put(ends, k, 0)
