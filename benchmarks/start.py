@@ -27,6 +27,11 @@ FIRST_VERDICT = (
     "import sys; from scanner import HashSet, Scanner; "
     "print(Scanner(HashSet.open(sys.argv[1])).scan(sys.argv[2]).outcome)"
 )
+FIRST_QUERY = (
+    "import sys; from scanner import HashSet, open_index; known = HashSet.open(sys.argv[1]); "
+    "hits = open_index(known).search(known.codes[0].tobytes(), 31); print('match' if len(hits.indices) else 'nothing')"
+)
+LIST_SIZE = 100_000
 IMPORT = "import time; t = time.perf_counter(); import scanner; print(time.perf_counter() - t)"
 
 
@@ -38,12 +43,27 @@ def main() -> None:
         cold = [_seconds(FIRST_VERDICT, arguments, folder / f"cache{n}") for n in range(COLD_ROUNDS)]
         _seconds(FIRST_VERDICT, arguments, folder / "cache")
         warm = [_seconds(FIRST_VERDICT, arguments, folder / "cache") for _ in range(ROUNDS)]
+        large = (_large_list(folder),)
+        cold_query = [_seconds(FIRST_QUERY, large, folder / f"query{n}") for n in range(COLD_ROUNDS)]
+        warm_query = [_seconds(FIRST_QUERY, large, folder / "query0") for _ in range(ROUNDS)]
         imports = [float(_output(IMPORT, (), folder / "cache")) for _ in range(ROUNDS)]
-    raw = {"machine": machine("numba", "numpy", "pillow"), "cold": cold, "warm": warm, "import": imports}
+    raw = {
+        "machine": machine("numba", "numpy", "pillow"),
+        "cold": cold,
+        "warm": warm,
+        "import": imports,
+        "cold_query": cold_query,
+        "warm_query": warm_query,
+    }
     stored = store("start", raw)
     print(f"import scanner: {1e3 * statistics.median(imports):.1f} ms")
     print(f"process start to first verdict: {statistics.median(cold):.2f} s with no kernel cache, ", end="")
     print(f"{statistics.median(warm):.2f} s with one")
+    print(
+        f"process start to first query of {LIST_SIZE:,}: {statistics.median(cold_query):.2f} s with no kernel cache, ",
+        end="",
+    )
+    print(f"{statistics.median(warm_query):.2f} s with one")
     print(f"raw figures: {stored}", file=sys.stderr)
 
 
@@ -57,6 +77,14 @@ def _list_and_picture(folder: Path) -> tuple[str, str]:
     builder.add(Entry(hash_pixels(pixels).hash))
     builder.write(folder / "known.prescan")
     return os.fspath(folder / "known.prescan"), os.fspath(folder / "picture.jpg")
+
+
+def _large_list(folder: Path) -> str:
+    codes = np.random.default_rng(1).integers(0, 256, (LIST_SIZE, 32), np.uint8)
+    builder = HashSetBuilder("with tables")
+    builder.add_codes(codes, np.arange(LIST_SIZE, dtype=np.uint64))
+    builder.write(folder / "large.prescan")
+    return os.fspath(folder / "large.prescan")
 
 
 def _seconds(code: str, arguments: tuple[str, ...], cache: Path) -> float:

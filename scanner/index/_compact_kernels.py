@@ -33,6 +33,7 @@ from scanner.index._kernels import (
     AT_OFFSETS,
     AT_SKETCHES,
     COUNT,
+    CROWDED,
     FOUR_WORDS,
     HEADER_BYTES,
     KEY_BITS,
@@ -44,7 +45,6 @@ from scanner.index._kernels import (
     mask_of_first,
     masks_below,
     packed,
-    scan_from,
     scanned,
     unpacked,
 )
@@ -118,11 +118,11 @@ def check(at, query, radius, unread, pair, count, rows, ids, places, masks, tota
 
 @compiled
 def search(at, query, radius, rows, header, tables, hits, capacity):
-    """Find every row within the radius; returns the number of hits, or -1 if they do not fit."""
+    """Find every row within the radius; returns the number of hits, -1 if they do not fit, or CROWDED."""
     count = header[COUNT]
     bits = header[KEY_BITS]
     if radius > LARGEST_RADIUS:
-        return scan_from(query, radius, 0, count, rows, hits, capacity)
+        return CROWDED
     patterns = pointer(tables, HEADER_BYTES, _U16)
     offsets = pointer(tables, header[AT_OFFSETS], _U32)
     sketches = pointer(tables, header[AT_SKETCHES], _U8)
@@ -157,7 +157,7 @@ def search(at, query, radius, rows, header, tables, hits, capacity):
                 prefetch(sketches, place)
             prefetch(sketches, end)
         if read > 4 * count + 65536:
-            return scan_from(query, radius, 0, count, rows, hits, capacity)
+            return CROWDED
         found = 0
         probe = 0
         limit = own - 1
@@ -176,7 +176,7 @@ def search(at, query, radius, rows, header, tables, hits, capacity):
                         for k in range(found):
                             checked += popcount(np.uint64(masks[k]))
                         if checked > _FREE_CANDIDATES + (count >> 7):
-                            return scan_from(query, radius, 0, count, rows, hits, capacity)
+                            return CROWDED
                         hit_count = check(
                             at, query, radius, unread, pair, count, rows, ids, places, masks, found,
                             hits, capacity, hit_count,
@@ -210,15 +210,8 @@ def search_one(code, radius, rows, tables):
         return None
     if count > 0:
         return unpacked(stacked, count)
-    capacity = STACKED
-    while True:
-        capacity *= 8
-        room = np.empty(capacity, np.uint64)
-        count = search(at, query, radius, base, header, tables, pointer(room, 0, _U64), capacity)
-        if count >= 0:
-            return unpacked(room, count)
-        if capacity > header[COUNT]:  # more hits than rows: the tables are damaged
-            return scanned(query, radius, rows, header[COUNT])
+    # Too many hits for the stack, or too little gained by the tables: there are many rows to be read either way.
+    return scanned(query, radius, rows, header[COUNT])
 
 
 @compiled

@@ -60,6 +60,7 @@ _FREE_ENTRIES = 4096  # entries read beyond one a row before a scan is thought c
 _FREE_CANDIDATES = 4096
 
 _U16, _U32, _U64, _I64 = np.uint16, np.uint32, np.uint64, np.int64
+CROWDED = -2  # a search gives up: looking at every row is cheaper
 _1 = np.uint64(1)
 ONE_WORD = (np.uint64(0),)
 FOUR_WORDS = (np.uint64(0),) * 4  # their types tell the kernels how long a hash is
@@ -214,7 +215,7 @@ def check(at, query, radius, unread, upto, count, rows, ids, ends, places, masks
 
 @compiled
 def search(at, query, radius, rows, header, tables, hits, capacity):
-    """Find every row within the radius; returns the number of hits, or -1 if they do not fit.
+    """Find every row within the radius; returns the number of hits, -1 if they do not fit, or CROWDED.
 
     at and query are the same hash, in memory and in registers; radius at least 0.
     """
@@ -225,7 +226,7 @@ def search(at, query, radius, rows, header, tables, hits, capacity):
     if count == 0:
         return 0
     if allowance(radius, chunks, 0) > LARGEST_ALLOWANCE or radius >= 64 * words:
-        return scan_from(query, radius, 0, count, rows, hits, capacity)
+        return CROWDED
     patterns = pointer(tables, HEADER_BYTES, _U16)
     offsets = pointer(tables, header[AT_OFFSETS], _U32)
     sketches = pointer(tables, header[AT_SKETCHES], _U16)
@@ -283,7 +284,7 @@ def search(at, query, radius, rows, header, tables, hits, capacity):
                     prefetch(sketches, place)
             ahead = upto
             if read > (count >> 2) + _FREE_ENTRIES:
-                return scan_from(query, radius, 0, count, rows, hits, capacity)
+                return CROWDED
             # Compare sketches, 32 at a time; keep place and mask without a branch.
             following = (c + 1) & (chunks - 1)
             own = allowance(radius, chunks, c)
@@ -305,7 +306,7 @@ def search(at, query, radius, rows, header, tables, hits, capacity):
                             for k in range(found):
                                 checked += popcount(np.uint64(masks[k]))
                             if checked > _FREE_CANDIDATES + (count >> 7):
-                                return scan_from(query, radius, 0, count, rows, hits, capacity)
+                                return CROWDED
                             put(ends, c, found)
                             hit_count = check(
                                 at, query, radius, unread, c, count, rows, ids, ends, places, masks, block,
@@ -390,15 +391,8 @@ def searched(at, query, radius, rows, tables):
         return None
     if count > 0:
         return unpacked(stacked, count)
-    capacity = STACKED
-    while True:
-        capacity *= 8
-        room = np.empty(capacity, np.uint64)
-        count = search(at, query, radius, base, header, tables, pointer(room, 0, _U64), capacity)
-        if count >= 0:
-            return unpacked(room, count)
-        if capacity > header[COUNT]:  # more hits than rows: the tables are damaged
-            return scanned(query, radius, rows, header[COUNT])
+    # Too many hits for the stack, or too little gained by the tables: there are many rows to be read either way.
+    return scanned(query, radius, rows, header[COUNT])
 
 
 @compiled
