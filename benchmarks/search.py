@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from usearch.index import Index as UsearchIndex
 from usearch.index import MetricKind, ScalarKind
+from usearch.index import search as usearch_search
 
 from benchmarks.measure import machine, one_thread, store
 from scanner.index.flat import FlatIndex
@@ -46,14 +47,18 @@ class Contender:
 
     Attributes:
         name: what to call it.
-        search: finds the entries within the radius of one code.
+        search: finds the entries within the radius of one query, in the form the engine takes; this is what is timed.
+        entries: reads the entries' numbers from what ``search`` gave.
+        query_of: brings a code into the form the engine takes.
         bytes_used: of the index, the codes included.
         seconds_to_build: without compilation.
         batch: searches many codes at once, where the engine can; its answer is not looked at.
     """
 
     name: str
-    search: Callable[[Codes], Found]
+    search: Callable[[Any], Any]
+    entries: Callable[[Any], Found]
+    query_of: Callable[[Codes], Any]
     bytes_used: int
     seconds_to_build: float
     batch: Callable[[Codes], object] | None = None
@@ -111,10 +116,10 @@ def contenders(codes: Codes) -> Iterator[Contender]:
     if len(codes) <= LARGEST_FOR_GRAPHS // 10:
         yield _faiss_nearest("faiss HNSW", codes, faiss.IndexBinaryHNSW(BITS, 16))
     if len(codes) <= LARGEST_FOR_GRAPHS:
-        yield _usearch("usearch exact", codes, exact=True)
-    if len(codes) <= LARGEST_FOR_GRAPHS // 10:
-        yield _usearch("usearch HNSW", codes, exact=False)
+        yield _usearch_exact(codes)
         yield _numpy(codes)
+    if len(codes) <= LARGEST_FOR_GRAPHS // 10:
+        yield _usearch("usearch HNSW", codes)
 
 
 def _built(name: str, codes: Codes, kind: type[MultiIndex | CompactIndex | FlatIndex]) -> Contender:
@@ -125,8 +130,8 @@ def _built(name: str, codes: Codes, kind: type[MultiIndex | CompactIndex | FlatI
     built = time.perf_counter() - started
     used = codes.nbytes + (index.tables_bytes if isinstance(index, TableIndex) else 0)
     return Contender(
-        name, lambda code: set(index.search(code.tobytes(), RADIUS).indices.tolist()), used, built,
-        lambda many: index.search_many(many, RADIUS),
+        name, lambda query: index.search(query, RADIUS), lambda hits: set(hits.indices.tolist()),
+        lambda code: code.tobytes(), used, built, lambda many: index.search_many(many, RADIUS),
     )  # fmt: skip
 
 
@@ -135,10 +140,14 @@ def _faiss(name: str, codes: Codes, index: Any) -> Contender:
     index.add(codes)
     built = time.perf_counter() - started
 
-    def search(code: Codes) -> Found:
-        return set(index.range_search(code[None], RADIUS + 1)[2].tolist())
+    return Contender(
+        name, lambda query: index.range_search(query, RADIUS + 1), lambda found: set(found[2].tolist()), _row,
+        _faiss_bytes(index), built, lambda many: index.range_search(many, RADIUS + 1),
+    )  # fmt: skip
 
-    return Contender(name, search, _faiss_bytes(index), built, lambda many: index.range_search(many, RADIUS + 1))
+
+def _row(code: Codes) -> Codes:
+    return code[None]
 
 
 def _faiss_bytes(index: Any) -> int:
@@ -151,46 +160,63 @@ def _faiss_nearest(name: str, codes: Codes, index: Any) -> Contender:
     index.add(codes)
     built = time.perf_counter() - started
 
-    def search(code: Codes) -> Found:
-        distances, found = index.search(code[None], NEIGHBOURS)
+    def entries(answer: tuple[Codes, Codes]) -> Found:
+        distances, found = answer
         return {int(i) for i, d in zip(found[0], distances[0], strict=True) if i >= 0 and d <= RADIUS}
 
-    return Contender(name, search, _faiss_bytes(index), built)
+    return Contender(name, lambda query: index.search(query, NEIGHBOURS), entries, _row, _faiss_bytes(index), built)
 
 
-def _usearch(name: str, codes: Codes, *, exact: bool) -> Contender:
+def _usearch_entries(answer: Any) -> Found:
+    return {int(key) for key, d in zip(answer.keys, answer.distances, strict=True) if d <= RADIUS}
+
+
+def _as_it_is(code: Codes) -> Codes:
+    return code
+
+
+def _usearch_exact(codes: Codes) -> Contender:
+    def search(query: Codes) -> Any:
+        return usearch_search(codes, query, NEIGHBOURS, MetricKind.Hamming, exact=True, threads=1)
+
+    return Contender("usearch exact", search, _usearch_entries, _as_it_is, codes.nbytes, 0.0)
+
+
+def _usearch(name: str, codes: Codes) -> Contender:
     index = UsearchIndex(ndim=BITS, metric=MetricKind.Hamming, dtype=ScalarKind.B1)
     started = time.perf_counter()
     index.add(np.arange(len(codes)), codes, threads=1)
     built = time.perf_counter() - started
-
-    def search(code: Codes) -> Found:
-        found = index.search(code, NEIGHBOURS, exact=exact, threads=1)
-        return {int(k) for k, d in zip(found.keys, found.distances, strict=True) if d <= RADIUS}
-
-    return Contender(name, search, int(index.memory_usage), built)
+    return Contender(
+        name, lambda query: index.search(query, NEIGHBOURS, threads=1), _usearch_entries, _as_it_is,
+        int(index.memory_usage), built,
+    )  # fmt: skip
 
 
 def _numpy(codes: Codes) -> Contender:
     words = codes.view(np.uint64)
 
-    def search(code: Codes) -> Found:
-        distances = np.bitwise_count(words ^ code.view(np.uint64)).sum(axis=1, dtype=np.uint16)
-        return set(np.flatnonzero(distances <= RADIUS).tolist())
+    def search(query: Codes) -> Any:
+        distances = np.bitwise_count(words ^ query).sum(axis=1, dtype=np.uint16)
+        return np.flatnonzero(distances <= RADIUS)
 
-    return Contender("numpy", search, codes.nbytes, 0.0)
+    return Contender(
+        "numpy", search, lambda found: set(found.tolist()), lambda code: code.view(np.uint64), codes.nbytes, 0.0
+    )
 
 
 def measure(contender: Contender, queries: Codes, truth: list[Found]) -> dict[str, Any]:
     """Time single queries, call by call, until all are done or the time is up; compare what is found with the truth."""
-    contender.search(queries[0])
+    contender.search(contender.query_of(queries[0]))
     latencies: list[float] = []
     wanted = found = wrong = 0
     begun = time.perf_counter()
-    for query, right in zip(queries, truth, strict=True):
+    for code, right in zip(queries, truth, strict=True):
+        query = contender.query_of(code)
         started = time.perf_counter()
-        got = contender.search(query)
+        answer = contender.search(query)
         latencies.append(time.perf_counter() - started)
+        got = contender.entries(answer)
         wanted += len(right)
         found += len(got & right)
         wrong += len(got - right)
