@@ -67,8 +67,9 @@ def ask(words, queries, query, chunk, bits, size, entries, offsets, sketches, pa
         total += (end - start) // SKETCHES
         prefetch(sketches, start)
         prefetch(sketches, end)
-        for at in range(start + SKETCHES, min(end, start + 512), SKETCHES):
-            prefetch(sketches, at)
+        if end - start > SKETCHES:
+            for at in range(start + SKETCHES, min(end, start + 512), SKETCHES):
+                prefetch(sketches, at)
     steps[place] = total
 
 

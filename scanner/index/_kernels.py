@@ -280,8 +280,9 @@ def search(at, query, radius, rows, header, tables, hits, capacity):
                 read += end - start
                 prefetch(sketches, start)
                 prefetch(sketches, end)
-                for place in range(start + SKETCHES, min(end, start + 512), SKETCHES):
-                    prefetch(sketches, place)
+                if end - start > SKETCHES:
+                    for place in range(start + SKETCHES, min(end, start + 512), SKETCHES):
+                        prefetch(sketches, place)
             ahead = upto
             if read > (count >> 2) + _FREE_ENTRIES:
                 return CROWDED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scanner.index.hits import Codes, Hits, ManyHits, check_query, checked_codes, checked_queries
+from scanner.index.hits import Codes, Hits, ManyHits, checked_codes, checked_queries, checked_query
 
 
 class FaissIndex:
@@ -25,7 +25,7 @@ class FaissIndex:
 
     def search(self, code: bytes, radius: int) -> Hits:
         """Find every entry at distance ``radius`` or less; see :class:`scanner.index.Index`."""
-        check_query(code, radius, self.bits)
+        code = checked_query(code, radius, self.bits)
         # faiss keeps distances below its radius, not at it: the only place where that matters.
         _, distances, indices = self._index.range_search(np.frombuffer(code, np.uint8)[None, :], radius + 1)
         order = np.argsort(indices, kind="stable")

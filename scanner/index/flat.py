@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from scanner.index import _batch_kernels as batch_kernels
 from scanner.index import _kernels as kernels
-from scanner.index.hits import Codes, Hits, ManyHits, check_query, checked_codes, checked_queries, hits_of, many_hits_of
+from scanner.index.hits import (
+    NO_HITS,
+    Codes,
+    Hits,
+    ManyHits,
+    checked_codes,
+    checked_queries,
+    checked_query,
+    direct,
+    hits_of,
+    many_hits_of,
+)
 
 
 class FlatIndex:
@@ -24,7 +35,8 @@ class FlatIndex:
         self.bits = 8 * codes.shape[1]
         self._count = len(codes)
         self._rows = codes.reshape(-1)
-        self._scan = kernels.scan_one_256 if self.bits == 256 else kernels.scan_one_64
+        scan = kernels.scan_one_256 if self.bits == 256 else kernels.scan_one_64
+        self._scan = direct(scan, bytes(codes.shape[1]), 0, self._rows, self._count)
         self._scan_many = batch_kernels.scan_many_256 if self.bits == 256 else batch_kernels.scan_many_64
 
     def __len__(self) -> int:
@@ -32,8 +44,9 @@ class FlatIndex:
 
     def search(self, code: bytes, radius: int) -> Hits:
         """Find every entry at distance ``radius`` or less; see :class:`scanner.index.Index`."""
-        check_query(code, radius, self.bits)
-        return hits_of(self._scan(code, radius, self._rows, self._count))
+        code = checked_query(code, radius, self.bits)
+        found = self._scan(code, radius, self._rows, self._count)
+        return NO_HITS if found is None else hits_of(found)
 
     def search_many(self, codes: Codes, radius: int) -> ManyHits:
         """Find the same for many hashes at once; see :class:`scanner.index.Index`."""

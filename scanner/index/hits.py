@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -62,10 +62,8 @@ def _empty() -> npt.NDArray[np.int64]:
 NO_HITS = Hits(_empty(), _empty())
 
 
-def hits_of(found: npt.NDArray[np.int64] | None) -> Hits:
+def hits_of(found: npt.NDArray[np.int64]) -> Hits:
     """Make hits of what a kernel found: rows and distances, ``(2, k)``, by row if they are few."""
-    if found is None:
-        return NO_HITS
     if found.shape[1] > FEW:
         found = found[:, np.argsort(found[0])]
     return Hits(found[0], found[1])
@@ -117,12 +115,28 @@ class Index(Protocol):
         ...
 
 
-def check_query(code: bytes, radius: int, bits: int) -> None:
-    """Raise HashShapeError unless a query fits."""
+def direct(kernel: Any, *arguments: Any) -> Callable[..., Any]:
+    """Compile a kernel for arguments of these types; return it without numba's look at the types in each call.
+
+    What is returned must be called with arguments of exactly these types.
+    """
+    from numba import typeof
+
+    kernel(*arguments)
+    overloads = getattr(kernel, "overloads", None)
+    if overloads is None:  # the JIT is off
+        return kernel  # type: ignore[no-any-return]
+    return overloads[tuple(map(typeof, arguments))].entry_point  # type: ignore[no-any-return]
+
+
+def checked_query(code: bytes, radius: int, bits: int) -> bytes:
+    """Return a query as plain bytes, or raise HashShapeError unless it fits."""
+    code = bytes(code)
     if len(code) * 8 != bits:
         raise HashShapeError(f"a query has {bits // 8} bytes, this has {len(code)}")
     if not 0 <= radius <= bits:
         raise HashShapeError(f"a radius is 0 to {bits}, not {radius}")
+    return code
 
 
 def checked_queries(codes: Codes, radius: int, bits: int) -> Codes:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
 from scanner.errors import HashShapeError
 from scanner.index import _batch_kernels as batch_kernels
 from scanner.index import _compact_kernels as compact_kernels
 from scanner.index import _kernels as kernels
-from scanner.index.hits import Codes, Hits, ManyHits, check_query, checked_codes, checked_queries, hits_of, many_hits_of
+from scanner.index.hits import (
+    NO_HITS,
+    Codes,
+    Hits,
+    ManyHits,
+    checked_codes,
+    checked_queries,
+    checked_query,
+    direct,
+    hits_of,
+    many_hits_of,
+)
 from scanner.index.tables import COMPACT, MULTI, Kind, build_tables, check_tables, kind_of
 
 
@@ -23,11 +38,14 @@ class TableIndex:
 
     kind: Kind
     engine: str
+    search_kernels: Mapping[int, Callable[..., Any]]
+    """By length of hash in bits."""
 
     def __init__(self, codes: Codes, tables: Codes | None = None) -> None:
         codes = checked_codes(codes)
         self.bits = 8 * codes.shape[1]
         self._count = len(codes)
+        self._code_bytes: int = codes.shape[1]
         tables = build_tables(codes, self.kind) if tables is None else tables
         check_tables(tables, self._count, self.bits)
         if kind_of(tables) is not self.kind:
@@ -35,9 +53,22 @@ class TableIndex:
         self._tables = tables.view()
         self._tables.setflags(write=False)
         self._rows = codes.reshape(-1)
+        search = self.search_kernels[self.bits]
+        self._search = direct(search, bytes(self._code_bytes), 0, self._rows, self._tables)
 
     def __len__(self) -> int:
         return self._count
+
+    def search(self, code: bytes, radius: int) -> Hits:
+        """Find every entry at distance ``radius`` or less; see :class:`scanner.index.Index`.
+
+        Radii over 63 (``compact``: 31; over 15 at 64 bits) are searched by looking at every entry.
+        """
+        # Written out for speed: this call takes less time than the rest of Python around it.
+        if type(code) is not bytes or len(code) != self._code_bytes or not 0 <= radius <= self.bits:
+            code = checked_query(code, radius, self.bits)
+        found = self._search(code, radius, self._rows, self._tables)
+        return NO_HITS if found is None else hits_of(found)
 
     @property
     def tables_bytes(self) -> int:
@@ -50,25 +81,13 @@ class MultiIndex(TableIndex):
 
     kind = MULTI
     engine = MULTI.name
-
-    def __init__(self, codes: Codes, tables: Codes | None = None) -> None:
-        super().__init__(codes, tables)
-        wide = self.bits == 256
-        self._search = kernels.search_one_256 if wide else kernels.search_one_64
-        self._search_many = batch_kernels.search_many_256 if wide else batch_kernels.search_many_64
-
-    def search(self, code: bytes, radius: int) -> Hits:
-        """Find every entry at distance ``radius`` or less; see :class:`scanner.index.Index`.
-
-        Radii over 63 (over 15 at 64 bits) are searched by looking at every entry.
-        """
-        check_query(code, radius, self.bits)
-        return hits_of(self._search(code, radius, self._rows, self._tables))
+    search_kernels = MappingProxyType({64: kernels.search_one_64, 256: kernels.search_one_256})
 
     def search_many(self, codes: Codes, radius: int) -> ManyHits:
         """Find the same for many hashes at once; see :class:`scanner.index.Index`."""
         codes = checked_queries(codes, radius, self.bits)
-        packed, owners = self._search_many(codes.reshape(-1), len(codes), radius, self._rows, self._tables)
+        search = batch_kernels.search_many_256 if self.bits == 256 else batch_kernels.search_many_64
+        packed, owners = search(codes.reshape(-1), len(codes), radius, self._rows, self._tables)
         return many_hits_of(packed, owners, len(codes))
 
 
@@ -77,14 +96,7 @@ class CompactIndex(TableIndex):
 
     kind = COMPACT
     engine = COMPACT.name
-
-    def search(self, code: bytes, radius: int) -> Hits:
-        """Find every entry at distance ``radius`` or less; see :class:`scanner.index.Index`.
-
-        Radii over 31 are searched by looking at every entry.
-        """
-        check_query(code, radius, self.bits)
-        return hits_of(compact_kernels.search_one(code, radius, self._rows, self._tables))
+    search_kernels = MappingProxyType({256: compact_kernels.search_one})
 
     def search_many(self, codes: Codes, radius: int) -> ManyHits:
         """Find the same for many hashes, one after the other; see :class:`scanner.index.Index`."""

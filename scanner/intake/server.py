@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable
 
@@ -11,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from scanner.errors import StorageError
 from scanner.intake.app import create_app
-from scanner.intake.store import open_store
+from scanner.intake.store import check_database
 
 
 def run(
@@ -36,7 +35,7 @@ def run(
     Raises:
         StorageError: the database can't be opened, or the port is taken.
     """
-    asyncio.run(_check_database(database_url))
+    check_database(database_url)
     listening = _listen(host, port)
     app = create_app(database_url, signing_key, enrolment_token=enrolment_token)
     # Access logs would name devices.
@@ -45,12 +44,6 @@ def run(
     announce(f"http://{name}:{listening.getsockname()[1]}")
     with listening:
         server.run(sockets=[listening])
-
-
-async def _check_database(url: str) -> None:
-    """Say what is wrong with the database before the service starts, not in its log."""
-    async with open_store(url):
-        pass
 
 
 def _listen(host: str, port: int) -> socket.socket:

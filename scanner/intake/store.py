@@ -18,8 +18,10 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Table,
+    create_engine,
     event,
     func,
+    inspect,
     make_url,
     select,
 )
@@ -155,6 +157,21 @@ async def open_store(url: str) -> AsyncIterator[Store]:
         yield Store(engine)
     finally:
         await engine.dispose()
+
+
+def check_database(url: str) -> None:
+    """Connect once, without an event loop, so that what is wrong is told before a service starts.
+
+    Raises:
+        StorageError: it can't be opened.
+    """
+    with _reported():
+        engine = create_engine(_with_driver(url).replace("+aiosqlite", ""))
+        try:
+            with engine.connect() as connection:
+                inspect(connection).has_table(DEVICES.name)  # reads the file: connecting alone does not
+        finally:
+            engine.dispose()
 
 
 def _with_driver(url: str) -> str:
