@@ -14,6 +14,7 @@ from scanner.index._intrinsics import (
     SKETCHES,
     compiled,
     lowest_bit,
+    number_at,
     part,
     pointer,
     prefetch,
@@ -29,7 +30,7 @@ _CANDIDATES = 16384
 _ROOM = _CANDIDATES + 64
 _BLOCK = 512
 _ROWS_AT_ONCE = 1024
-_U16, _U32, _U64, _I64 = np.uint16, np.uint32, np.uint64, np.int64
+_U8, _U16, _U32, _U64, _I64 = np.uint8, np.uint16, np.uint32, np.uint64, np.int64
 _1 = np.uint64(1)
 _AT_OFFSETS, _AT_SKETCHES, _AT_IDS = single.AT_OFFSETS, single.AT_SKETCHES, single.AT_IDS
 _COUNT, _KEY_BITS, _CHUNK_BITS = single.COUNT, single.KEY_BITS, single.CHUNK_BITS
@@ -145,6 +146,7 @@ def check(
 ):  # fmt: skip
     """Verify the candidates of one chunk; returns hits and owners, perhaps grown, and how many there are."""
     words = len(like)
+    size_of_id = single.id_bytes(count)
     places, masks, askers = parts_of(room)
     block = _new_block()
     owners_block = _new_block()
@@ -160,12 +162,12 @@ def check(
             while mask:
                 entry = place + lowest_bit(mask)
                 mask &= mask - _1
-                prefetch(ids, entry)
+                prefetch(ids, size_of_id * entry)
                 put(block, size, entry)
                 put(owners_block, size, asker)
                 size += 1
         for j in range(size):
-            row = min(np.int64(ids[np.int64(block[j])]), count - 1)
+            row = min(number_at(ids, size_of_id * np.int64(block[j]), size_of_id), count - 1)
             put(block, j, row)
             prefetch(rows, row * words)
         if used + size > hits.size:
@@ -232,7 +234,7 @@ def search_many(like, codes, many, radius, rows, tables):
     patterns = pointer(tables, single.HEADER_BYTES, _U16)
     offsets = pointer(tables, header[_AT_OFFSETS], _U32)
     sketches = pointer(tables, header[_AT_SKETCHES], _U16)
-    ids = pointer(tables, header[_AT_IDS], _U32)
+    ids = pointer(tables, header[_AT_IDS], _U8)
     most = 2 * count + 65536  # entries compared and 32 a candidate; above, a scan is thought cheaper
     work = np.zeros(many, np.int64)
     order = np.empty(many, np.uint32)

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from scanner.index._intrinsics import compiled, pointer
-from scanner.index._kernels import CHUNK_BITS, chunk_of
+from scanner.index._intrinsics import compiled, part, pointer
+from scanner.index._kernels import CHUNK_BITS, chunk_of, id_bytes
+
+
+@part
+def write_id(ids, place, row, size):
+    """Write an entry's number, little-endian, in 3 or 4 bytes."""
+    for byte in range(size):
+        ids[size * place + byte] = (row >> (8 * byte)) & 0xFF
 
 
 @compiled
 def build_chunk_into(rows, count, words, chunk, bits, offsets, sketches, ids):
     """Fill one chunk's part of the tables of a block.
 
-    rows (count * words * 8,) u8; offsets (chunks * 2^bits + 1,) u32; sketches and ids (chunks * count + padding,)
-    u16 and u32. The last offset is the caller's to write.
+    rows (count * words * 8,) u8; offsets (chunks * 2^bits + 1,) u32; sketches (chunks * count + padding,)
+    u16; ids u8, as many bytes each as id_bytes says. The last offset is the caller's to write.
     """
     base = pointer(rows, 0, np.uint64)
     buckets = 1 << bits
@@ -31,5 +38,5 @@ def build_chunk_into(rows, count, words, chunk, bits, offsets, sketches, ids):
         value = chunk_of(base, row * words, chunk)
         place = places[value >> unread]
         places[value >> unread] = place + 1
-        ids[place] = row
+        write_id(ids, place, row, id_bytes(count))
         sketches[place] = ((value << bits) & 0xFFFF) | (chunk_of(base, row * words, following) >> unread)

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from scanner.index._build_kernels import write_id
 from scanner.index._intrinsics import (
     SKETCHES,
     bytes_within,
     compiled,
-    load_24,
     lowest_bit,
+    number_at,
     part,
     pointer,
     popcount,
@@ -42,6 +43,7 @@ from scanner.index._kernels import (
     STACKED,
     allowance,
     distance,
+    id_bytes,
     mask_of_first,
     masks_below,
     packed,
@@ -52,7 +54,6 @@ from scanner.index._kernels import (
 PAIRS = 8
 PAIR_BITS = 32
 SKETCH_BITS = 8
-ID_BYTES = 3
 LARGEST_RADIUS = PAIRS * LARGEST_ALLOWANCE - 1
 
 _CANDIDATES = 1024
@@ -88,6 +89,7 @@ def seen_before(query, rows, row, pair, radius, unread):
 def check(at, query, radius, unread, pair, count, rows, ids, places, masks, total, hits, capacity, found):
     """Verify the candidates of one pair; returns the number of hits, or -1 if they do not fit."""
     block = _new_block()
+    size_of_id = id_bytes(count)
     done = 0
     while done < total:
         size = 0
@@ -98,11 +100,11 @@ def check(at, query, radius, unread, pair, count, rows, ids, places, masks, tota
             while mask:
                 entry = place + lowest_bit(mask)
                 mask &= mask - _1
-                prefetch(ids, ID_BYTES * entry)
+                prefetch(ids, size_of_id * entry)
                 put(block, size, entry)
                 size += 1
         for j in range(size):
-            row = min(load_24(ids, ID_BYTES * np.int64(block[j])), count - 1)
+            row = min(number_at(ids, size_of_id * np.int64(block[j]), size_of_id), count - 1)
             put(block, j, row)
             prefetch(rows, row * 4)
         for j in range(size):
@@ -219,7 +221,7 @@ def build_pair_into(rows, count, pair, bits, offsets, sketches, ids):
     """Fill one pair's part of the tables of a block.
 
     rows (count * 32,) u8; offsets (8 * 2^bits + 1,) u32, the last one the caller's to write; sketches
-    (8 count + padding,) u8; ids (3 (8 count + padding),) u8.
+    (8 count + padding,) u8; ids u8, as many bytes each as id_bytes says.
     """
     base = pointer(rows, 0, np.uint64)
     buckets = 1 << bits
@@ -237,6 +239,4 @@ def build_pair_into(rows, count, pair, bits, offsets, sketches, ids):
         place = places[bucket]
         places[bucket] = place + 1
         sketches[place] = (value >> (PAIR_BITS - bits - SKETCH_BITS)) & 0xFF
-        ids[ID_BYTES * place] = row & 0xFF
-        ids[ID_BYTES * place + 1] = (row >> 8) & 0xFF
-        ids[ID_BYTES * place + 2] = row >> 16
+        write_id(ids, place, row, id_bytes(count))

@@ -46,8 +46,8 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
 
     bytes_within = sketches_within
 
-    def load_24(base, index):
-        return int(base[index]) | int(base[index + 1]) << 8 | int(base[index + 2]) << 16
+    def number_at(base, index, size):
+        return int.from_bytes(bytes(base[index : index + size]), "little")
 
     def rows_within(base, index, query, limit):
         mask = 0
@@ -177,15 +177,17 @@ else:
         return types.uint64(base, types.int64, types.uint64, types.int64), _compare(8)
 
     @intrinsic
-    def load_24(typing_context, base, index):
-        """A number of three bytes at base[index], little-endian; reads a fourth."""
+    def number_at(typing_context, base, index, size):
+        """A number of 3 or 4 bytes at base[index], little-endian; reads four."""
 
         def generate(context, builder, sig, args):
             place = builder.bitcast(builder.gep(args[0], [args[1]]), _I32.as_pointer())
-            number = builder.and_(builder.load(place, align=1), ir.Constant(_I32, 0xFFFFFF))
-            return builder.zext(number, _I64)
+            stored = builder.load(place, align=1)
+            unused = builder.sub(ir.Constant(_I64, 32), builder.mul(args[2], ir.Constant(_I64, 8)))
+            mask = builder.lshr(ir.Constant(_I32, 0xFFFFFFFF), builder.trunc(unused, _I32))
+            return builder.zext(builder.and_(stored, mask), _I64)
 
-        return types.int64(base, types.int64), generate
+        return types.int64(base, types.int64, types.int64), generate
 
     @intrinsic
     def words_at(typing_context, base, index, like):

@@ -30,6 +30,7 @@ from scanner.index._intrinsics import (
     SKETCHES,
     compiled,
     lowest_bit,
+    number_at,
     part,
     pointer,
     popcount,
@@ -59,11 +60,17 @@ _READ_AHEAD = 3  # chunks whose bucket bounds are read ahead of the sketches
 _FREE_ENTRIES = 4096  # entries read beyond one a row before a scan is thought cheaper
 _FREE_CANDIDATES = 4096
 
-_U16, _U32, _U64, _I64 = np.uint16, np.uint32, np.uint64, np.int64
+_U8, _U16, _U32, _U64, _I64 = np.uint8, np.uint16, np.uint32, np.uint64, np.int64
 CROWDED = -2  # a search gives up: looking at every row is cheaper
 _1 = np.uint64(1)
 ONE_WORD = (np.uint64(0),)
 FOUR_WORDS = (np.uint64(0),) * 4  # their types tell the kernels how long a hash is
+
+
+@part
+def id_bytes(count):
+    """Bytes of an entry's number in tables of so many entries."""
+    return 3 if count <= 1 << 24 else 4
 
 
 @part
@@ -171,6 +178,7 @@ _new_hits = scratch(np.uint64, STACKED)
 def check(at, query, radius, unread, upto, count, rows, ids, ends, places, masks, block, hits, capacity, found):
     """Verify the candidates of chunks 0 to upto; returns the number of hits, or -1 if they do not fit."""
     words = len(query)
+    size_of_id = id_bytes(count)
     total = np.int64(ends[upto])
     chunk = 0
     done = 0
@@ -185,11 +193,11 @@ def check(at, query, radius, unread, upto, count, rows, ids, ends, places, masks
             while mask:
                 entry = place + lowest_bit(mask)
                 mask &= mask - _1
-                prefetch(ids, entry)
+                prefetch(ids, size_of_id * entry)
                 put(block, size, entry)
                 size += 1
         for j in range(size):
-            row = min(np.int64(ids[np.int64(block[j])]), count - 1)
+            row = min(number_at(ids, size_of_id * np.int64(block[j]), size_of_id), count - 1)
             put(block, j, row)
             prefetch(rows, row * words)
         j = 0
@@ -230,7 +238,7 @@ def search(at, query, radius, rows, header, tables, hits, capacity):
     patterns = pointer(tables, HEADER_BYTES, _U16)
     offsets = pointer(tables, header[AT_OFFSETS], _U32)
     sketches = pointer(tables, header[AT_SKETCHES], _U16)
-    ids = pointer(tables, header[AT_IDS], _U32)
+    ids = pointer(tables, header[AT_IDS], _U8)
     entries = chunks * count
     unread = CHUNK_BITS - bits
     keys = _new_keys()

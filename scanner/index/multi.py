@@ -29,7 +29,7 @@ class TableIndex:
     """What the engines with tables share.
 
     Args:
-        codes: packed hashes; shape ``(n, 8)`` or ``(n, 32)``, uint8; ``n`` up to 2^28 (``compact``: 2^24).
+        codes: packed hashes; shape ``(n, 8)`` or ``(n, 32)``, uint8; ``n`` up to 2^28.
         tables: the block that :func:`scanner.index.tables.build_tables` made of them; built if left out.
 
     Raises:

@@ -9,15 +9,16 @@ Layout, little-endian, each part at a multiple of 64 bytes::
     sketches   T n and 64 of padding: what a table's piece of the hash has beyond the key
     ids        T n and 64 of padding: the entry
 
-======== ==== ============================== ================== ========= ================= ====================
-kind     no.  a table for each               sketch             id        bytes an entry    entries
-======== ==== ============================== ================== ========= ================= ====================
-multi    0    16-bit chunk: T = 4 W          u16, with the next u32       96 (W = 4)        2^28
-compact  1    32-bit pair: T = 8 (W = 4)     u8                 3 bytes   32                2^24
-======== ==== ============================== ================== ========= ================= ====================
+======== ==== ============================== ============================= ============ =================
+kind     no.  a table for each               sketch                        ids          bytes an entry
+======== ==== ============================== ============================= ============ =================
+multi    0    16-bit chunk: T = 4 W          u16, with the next chunk's    3 or 4 bytes 80 or 96 (W = 4)
+compact  1    32-bit pair: T = 8 (W = 4)     u8                            3 or 4 bytes 32 or 40
+======== ==== ============================== ============================= ============ =================
 
-A bucket holds about 16 to 31 entries up to two million of them, so that one comparison of 32 sketches mostly does; then
-keys are as long as they get.
+Ids have 3 bytes up to 2^24 entries and 4 above, little-endian.
+
+A bucket holds about 16 entries up to a million of them; then keys are as long as they get.
 """
 
 from __future__ import annotations
@@ -31,12 +32,14 @@ import numpy.typing as npt
 from scanner.errors import HashShapeError
 from scanner.index.hits import Codes, checked_codes
 
-ENTRIES_A_BUCKET = 31
+ENTRIES_A_BUCKET = 16
 FEWEST_KEY_BITS = 4
 MOST_KEY_BITS = 16
 HEADER_BYTES = 64
 PADDING = 64
 """Entries a vector load may read past the end."""
+LARGEST_COUNT = 1 << 28
+"""Entries, so that positions in the tables fit 32 bits."""
 MASKS = 704
 """Room for masks: there are at most 697."""
 
@@ -49,27 +52,29 @@ class Kind:
         number: as the header has it.
         name: of the engine that searches it.
         tables: how many tables a block for hashes of so many words has, by words.
-        sketch_bytes, id_bytes: of one entry in one table.
-        largest_count: entries; so that positions and ids fit their fields.
+        sketch_bytes: of one entry in one table.
     """
 
     number: int
     name: str
     tables: dict[int, int]
     sketch_bytes: int
-    id_bytes: int
-    largest_count: int
 
 
-MULTI = Kind(0, "multi", {1: 4, 4: 16}, 2, 4, 1 << 28)
-COMPACT = Kind(1, "compact", {4: 8}, 1, 3, 1 << 24)
+MULTI = Kind(0, "multi", {1: 4, 4: 16}, 2)
+COMPACT = Kind(1, "compact", {4: 8}, 1)
 KINDS = (MULTI, COMPACT)
 
 
 def key_bits_for(count: int) -> int:
-    """The shortest key with which a bucket holds 31 entries or fewer in the mean, 4 to 16 bits."""
+    """The shortest key with which a bucket holds 16 entries or fewer in the mean, 4 to 16 bits."""
     wanted = max(1, -(-count // ENTRIES_A_BUCKET))
     return min(max((wanted - 1).bit_length(), FEWEST_KEY_BITS), MOST_KEY_BITS)
+
+
+def id_bytes_for(count: int) -> int:
+    """Bytes of an entry's number in the tables."""
+    return 3 if count <= 1 << 24 else 4
 
 
 def header_for(count: int, bits: int, key_bits: int, kind: Kind = MULTI) -> bytes:
@@ -79,7 +84,7 @@ def header_for(count: int, bits: int, key_bits: int, kind: Kind = MULTI) -> byte
     offsets = _aligned(HEADER_BYTES + 2 * MASKS)
     sketches = _aligned(offsets + 4 * ((tables << key_bits) + 2))
     ids = _aligned(sketches + kind.sketch_bytes * (tables * count + PADDING))
-    end = _aligned(ids + kind.id_bytes * (tables * count + PADDING))
+    end = _aligned(ids + id_bytes_for(count) * (tables * count + PADDING))
     return np.array([count, words, key_bits, kind.number, offsets, sketches, ids, end], "<i8").tobytes()
 
 
@@ -101,8 +106,8 @@ def build_tables(codes: Codes, kind: Kind = MULTI) -> Codes:
     words = code_bytes // 8
     if words not in kind.tables:
         raise HashShapeError(f"{kind.name} tables are not for hashes of {64 * words} bits")
-    if count > kind.largest_count:
-        raise HashShapeError(f"{kind.name} tables hold at most {kind.largest_count:,} entries, not {count:,}")
+    if count > LARGEST_COUNT:
+        raise HashShapeError(f"{kind.name} tables hold at most {LARGEST_COUNT:,} entries, not {count:,}")
     tables = kind.tables[words]
     bits = key_bits_for(count)
     header = header_for(count, 8 * code_bytes, bits, kind)
@@ -112,7 +117,7 @@ def build_tables(codes: Codes, kind: Kind = MULTI) -> Codes:
     block[HEADER_BYTES : HEADER_BYTES + 2 * MASKS] = _masks(bits)
     offsets = block[at_offsets : at_offsets + 4 * ((tables << bits) + 1)].view(np.uint32)
     sketches = block[at_sketches : at_sketches + kind.sketch_bytes * tables * count]
-    ids = block[at_ids : at_ids + kind.id_bytes * tables * count]
+    ids = block[at_ids : at_ids + id_bytes_for(count) * tables * count]
     _fill(codes, kind, bits, offsets, sketches, ids)
     offsets[-1] = tables * count
     return block
@@ -138,7 +143,7 @@ def check_tables(block: Codes, count: int, bits: int) -> None:
     kind = kind_of(block)
     header = block[:HEADER_BYTES].tobytes()
     key_bits, end = (int(np.frombuffer(header, "<i8")[place]) for place in (2, 7))
-    fits = FEWEST_KEY_BITS <= key_bits <= MOST_KEY_BITS and bits // 64 in kind.tables and count <= kind.largest_count
+    fits = FEWEST_KEY_BITS <= key_bits <= MOST_KEY_BITS and bits // 64 in kind.tables and count <= LARGEST_COUNT
     if not fits or header != header_for(count, bits, key_bits, kind):
         raise HashShapeError("the search tables are not those of the codes")
     if len(block) != end or not np.array_equal(block[HEADER_BYTES : HEADER_BYTES + 2 * MASKS], _masks(key_bits)):
@@ -166,8 +171,7 @@ def _fill(codes: Codes, kind: Kind, bits: int, offsets: npt.NDArray[np.uint32], 
     rows = codes.reshape(-1)
     for table in range(kind.tables[words]):
         if kind is MULTI:
-            wide = sketches.view(np.uint16), ids.view(np.uint32)
-            multi_kernels.build_chunk_into(rows, count, words, table, bits, offsets, *wide)
+            multi_kernels.build_chunk_into(rows, count, words, table, bits, offsets, sketches.view(np.uint16), ids)
         else:
             compact_kernels.build_pair_into(rows, count, table, bits, offsets, sketches, ids)
 
