@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.errors import HashShapeError
+from scanner.index.multi import CompactIndex, MultiIndex
 from tests import oracle
 from tests.conftest import run_python
 from tests.index.test_engines import CLASSES, clustered, every_engine, every_size, listed
@@ -142,3 +143,24 @@ def test_kernels_give_the_same_with_the_compiler_off():
                 for radius in (0, 9, 31, 64)
             ]
     assert json.loads(run_python(SCRIPT, NUMBA_DISABLE_JIT="1")) == expected
+
+
+@pytest.mark.parametrize("kind", ["random", "structured"])
+@pytest.mark.parametrize("radius", [0, 7, 15, 16, 31, 32, 47, 48, 63, 64])
+def test_ten_thousand_queries_equal_plain_numpy(kind, radius):
+    """A thousand queries at each radius class, on each kind of data, by both engines with tables."""
+    random = np.random.default_rng(radius)
+    bank = random.integers(0, 256, (3000, 32), np.uint8) if kind == "random" else clustered(3000, 32, seed=radius)
+    queries = bank[random.integers(0, len(bank), 1000)].copy()
+    for query in queries:
+        bits = np.unpackbits(query)
+        bits[random.choice(256, random.integers(0, 70), replace=False)] ^= 1
+        query[:] = np.packbits(bits)
+    words, asked = bank.view(np.uint64), queries.view(np.uint64)
+    distances = np.bitwise_count(asked[:, None, :] ^ words[None]).sum(axis=2, dtype=np.int64)
+    owners, indices = np.nonzero(distances <= radius)
+    for index in (MultiIndex(bank), CompactIndex(bank)):
+        hits = index.search_many(queries, radius)
+        np.testing.assert_array_equal(np.repeat(np.arange(1000), np.diff(hits.limits)), owners)
+        np.testing.assert_array_equal(hits.indices, indices)
+        np.testing.assert_array_equal(hits.distances, distances[owners, indices])
