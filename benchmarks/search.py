@@ -256,6 +256,24 @@ def _throughput(contender: Contender, queries: Codes) -> float | None:
     return len(many) / (time.perf_counter() - started)
 
 
+def other_radii() -> list[dict[str, Any]]:
+    """Time the ``multi`` engine at other widths and radii, a million random codes each."""
+    figures = []
+    for size, radii in ((8, (8, 10)), (32, (0, 15, 31, 47, 63))):
+        random = np.random.default_rng(size)
+        codes = random.integers(0, 256, (1_000_000, size), np.uint8)
+        index = MultiIndex(codes)
+        queries = np.concatenate([codes[:500] ^ np.uint8(1), random.integers(0, 256, (500, size), np.uint8)])
+        for radius in radii:
+            latencies = []
+            for query in [row.tobytes() for row in random.permutation(queries)]:
+                started = time.perf_counter()
+                index.search(query, radius)
+                latencies.append(time.perf_counter() - started)
+            figures.append({"bits": 8 * size, "radius": radius, "latencies": latencies})
+    return figures
+
+
 def main() -> None:
     """Measure, store, print, plot."""
     parser = argparse.ArgumentParser(description="Search engines side by side.")
@@ -274,8 +292,9 @@ def main() -> None:
             for contender in contenders(codes):
                 print(f"{name} {size:,} {contender.name}", file=sys.stderr)
                 runs.append({"data": name, "size": size, **measure(contender, queries, truth)})
-                stored = store("search", raw)  # after each engine, so that an interrupted run is not lost
-    print(f"raw figures: {stored}", file=sys.stderr)
+                store("search", raw)  # after each engine, so that an interrupted run is not lost
+    raw["radii"] = other_radii()
+    print(f"raw figures: {store('search', raw)}", file=sys.stderr)
     report(raw)
     from benchmarks.search_plots import plot
 
@@ -292,6 +311,9 @@ def report(raw: dict[str, Any]) -> None:
         for run in raw["runs"]
         if run["engine"] == "faiss flat (exact)"
     }
+    for figures in raw["radii"]:
+        p50 = 1e6 * statistics.median(figures["latencies"])
+        print(f"multi, a million of {figures['bits']} bits within {figures['radius']}: {p50:.1f} us")
     for run in raw["runs"]:
         p50 = statistics.median(run["latencies"])
         p99 = float(np.percentile(run["latencies"], 99))

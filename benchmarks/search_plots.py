@@ -47,7 +47,7 @@ def _recall(runs: list[dict[str, Any]], engines: list[str], colours: dict[str, A
     axes.set(xlabel="median latency of one query, µs", ylabel="share of entries found", title=f"{size:,} entries")
     axes.set_ylim(0, 1.05)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return _saved(figure, "search-recall")
 
 

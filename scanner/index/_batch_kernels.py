@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scanner.index import _kernels as single
+from scanner.index import _pieces as pieces
 from scanner.index._intrinsics import (
     SKETCHES,
     compiled,
@@ -23,7 +23,9 @@ from scanner.index._intrinsics import (
     sketches_within,
     words_at,
 )
-from scanner.index._kernels import allowance, chunk_of, mask_of_first, masks_below, packed
+from scanner.index._kernels import first_from
+from scanner.index._pieces import allowance, chunk_of, distance, id_bytes, mask_of_first, masks_below, packed
+from scanner.index._scan_kernels import scan_from
 
 _AHEAD = 6  # queries whose sketches are asked for ahead
 _CANDIDATES = 16384
@@ -32,9 +34,9 @@ _BLOCK = 512
 _ROWS_AT_ONCE = 1024
 _U8, _U16, _U32, _U64, _I64 = np.uint8, np.uint16, np.uint32, np.uint64, np.int64
 _1 = np.uint64(1)
-_AT_OFFSETS, _AT_SKETCHES, _AT_IDS = single.AT_OFFSETS, single.AT_SKETCHES, single.AT_IDS
-_COUNT, _KEY_BITS, _CHUNK_BITS = single.COUNT, single.KEY_BITS, single.CHUNK_BITS
-_LARGEST_ALLOWANCE = single.LARGEST_ALLOWANCE
+_AT_OFFSETS, _AT_SKETCHES, _AT_IDS = pieces.AT_OFFSETS, pieces.AT_SKETCHES, pieces.AT_IDS
+_COUNT, _KEY_BITS, _CHUNK_BITS = pieces.COUNT, pieces.KEY_BITS, pieces.CHUNK_BITS
+_LARGEST_ALLOWANCE = pieces.LARGEST_ALLOWANCE
 
 
 @compiled
@@ -146,7 +148,7 @@ def check(
 ):  # fmt: skip
     """Verify the candidates of one chunk; returns hits and owners, perhaps grown, and how many there are."""
     words = len(like)
-    size_of_id = single.id_bytes(count)
+    size_of_id = id_bytes(count)
     places, masks, askers = parts_of(room)
     block = _new_block()
     owners_block = _new_block()
@@ -178,8 +180,8 @@ def check(
             query = np.int64(owners_block[j])
             work[query] += SKETCHES
             at = query * words
-            away = single.distance(words_at(queries, at, like), rows, row)
-            if away <= radius and single.first_from(queries, at, words, rows, row, chunk, radius, unread):
+            away = distance(words_at(queries, at, like), rows, row)
+            if away <= radius and first_from(queries, at, words, rows, row, chunk, radius, unread):
                 hits[used] = packed(row, away)
                 owners[used] = query
                 used += 1
@@ -195,7 +197,7 @@ def scan_blocks(like, queries, which, radius, base, count, hits, owners, used):
         size = min(_ROWS_AT_ONCE, count - begin)
         for query in which:
             # The block is found by its first row, so that one pointer serves.
-            found = single.scan_from(
+            found = scan_from(
                 words_at(queries, query * words, like), radius, begin, begin + size, base, stacked, _ROWS_AT_ONCE
             )
             if used + found > hits.size:
@@ -231,7 +233,7 @@ def search_many(like, codes, many, radius, rows, tables):
     bits = header[_KEY_BITS]
     queries = pointer(codes, 0, _U64)
     base = pointer(rows, 0, _U64)
-    patterns = pointer(tables, single.HEADER_BYTES, _U16)
+    patterns = pointer(tables, pieces.HEADER_BYTES, _U16)
     offsets = pointer(tables, header[_AT_OFFSETS], _U32)
     sketches = pointer(tables, header[_AT_SKETCHES], _U16)
     ids = pointer(tables, header[_AT_IDS], _U8)
@@ -280,22 +282,22 @@ def search_many(like, codes, many, radius, rows, tables):
 @compiled
 def scan_many_256(codes, many, radius, rows, count):
     """Look at every row for many codes of 32 bytes; codes and rows are u8."""
-    return scan_many(single.FOUR_WORDS, codes, many, radius, rows, count)
+    return scan_many(pieces.FOUR_WORDS, codes, many, radius, rows, count)
 
 
 @compiled
 def scan_many_64(codes, many, radius, rows, count):
     """Look at every row for many codes of 8 bytes; codes and rows are u8."""
-    return scan_many(single.ONE_WORD, codes, many, radius, rows, count)
+    return scan_many(pieces.ONE_WORD, codes, many, radius, rows, count)
 
 
 @compiled
 def search_many_256(codes, many, radius, rows, tables):
     """Search the tables for many codes of 32 bytes; codes, rows and tables are u8."""
-    return search_many(single.FOUR_WORDS, codes, many, radius, rows, tables)
+    return search_many(pieces.FOUR_WORDS, codes, many, radius, rows, tables)
 
 
 @compiled
 def search_many_64(codes, many, radius, rows, tables):
     """Search the tables for many codes of 8 bytes; codes, rows and tables are u8."""
-    return search_many(single.ONE_WORD, codes, many, radius, rows, tables)
+    return search_many(pieces.ONE_WORD, codes, many, radius, rows, tables)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from scanner.index._intrinsics import compiled, part, pointer
-from scanner.index._kernels import CHUNK_BITS, chunk_of, id_bytes
+from scanner.index._pieces import CHUNK_BITS, chunk_of, id_bytes
 
 
 @part
 def write_id(ids, place, row, size):
     """Write an entry's number, little-endian, in 3 or 4 bytes."""
-    for byte in range(size):
-        ids[size * place + byte] = (row >> (8 * byte)) & 0xFF
+    at = size * place
+    ids[at] = row & 0xFF
+    ids[at + 1] = (row >> 8) & 0xFF
+    ids[at + 2] = (row >> 16) & 0xFF
+    if size == 4:
+        ids[at + 3] = row >> 24
 
 
 @compiled

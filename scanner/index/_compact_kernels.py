@@ -29,7 +29,7 @@ from scanner.index._intrinsics import (
     word,
     words_at,
 )
-from scanner.index._kernels import (
+from scanner.index._pieces import (
     AT_IDS,
     AT_OFFSETS,
     AT_SKETCHES,
@@ -47,9 +47,8 @@ from scanner.index._kernels import (
     mask_of_first,
     masks_below,
     packed,
-    scanned,
-    unpacked,
 )
+from scanner.index._scan_kernels import scanned, unpacked
 
 PAIRS = 8
 PAIR_BITS = 32

@@ -17,8 +17,6 @@ the number of rows the kernel starts over and looks at every row in turn.
 
 What is read is bounded by what is there: an offset or id beyond its table, in a file that was not verified, is cut to
 the last one. Kernels never validate, allocate results or decide otherwise; scanner.index.multi does.
-
-Rows are packed u64, W words each. A hit is packed as row | distance << 48.
 """
 
 from __future__ import annotations
@@ -26,7 +24,6 @@ from __future__ import annotations
 import numpy as np
 
 from scanner.index._intrinsics import (
-    ROWS,
     SKETCHES,
     compiled,
     lowest_bit,
@@ -36,23 +33,33 @@ from scanner.index._intrinsics import (
     popcount,
     prefetch,
     put,
-    rows_within,
     scratch,
     sketches_within,
-    word,
     words_at,
 )
-from scanner.index.hits import DISTANCE_SHIFT, FEW, ROW_MASK
-
-CHUNK_BITS = 16
-LARGEST_ALLOWANCE = 4  # a chunk's key may differ in 3 bits at the most; larger radii are scanned
-MASKS = 697  # keys of at most 3 bits among 16
-PROBES = 704  # buckets looked up in one round, at least MASKS
-STACKED = 1024  # hits that fit on the stack
-
-# Positions in a table block's header, eight int64.
-COUNT, WORDS, KEY_BITS, KIND, AT_OFFSETS, AT_SKETCHES, AT_IDS, BYTES = range(8)
-HEADER_BYTES = 64  # the masks follow at once
+from scanner.index._pieces import (
+    AT_IDS,
+    AT_OFFSETS,
+    AT_SKETCHES,
+    CHUNK_BITS,
+    COUNT,
+    CROWDED,
+    FOUR_WORDS,
+    HEADER_BYTES,
+    KEY_BITS,
+    LARGEST_ALLOWANCE,
+    ONE_WORD,
+    PROBES,
+    STACKED,
+    allowance,
+    chunk_of,
+    distance,
+    id_bytes,
+    mask_of_first,
+    masks_below,
+    packed,
+)
+from scanner.index._scan_kernels import scanned, unpacked
 
 _CANDIDATES = 1024
 _BLOCK = 512
@@ -61,90 +68,7 @@ _FREE_ENTRIES = 4096  # entries read beyond one a row before a scan is thought c
 _FREE_CANDIDATES = 4096
 
 _U8, _U16, _U32, _U64, _I64 = np.uint8, np.uint16, np.uint32, np.uint64, np.int64
-CROWDED = -2  # a search gives up: looking at every row is cheaper
 _1 = np.uint64(1)
-ONE_WORD = (np.uint64(0),)
-FOUR_WORDS = (np.uint64(0),) * 4  # their types tell the kernels how long a hash is
-
-
-@part
-def id_bytes(count):
-    """Bytes of an entry's number in tables of so many entries."""
-    return 3 if count <= 1 << 24 else 4
-
-
-@part
-def masks_below(bits, weight):
-    """How many keys of so many bits have fewer than weight ones, for weight up to 4."""
-    if weight <= 0:
-        return 0
-    if weight == 1:
-        return 1
-    if weight == 2:
-        return 1 + bits
-    if weight == 3:
-        return 1 + bits + bits * (bits - 1) // 2
-    return 1 + bits + bits * (bits - 1) // 2 + bits * (bits - 1) * (bits - 2) // 6
-
-
-@part
-def allowance(radius, chunks, chunk):
-    """The chunk's share of radius + 1; the first chunks take what does not divide."""
-    share = (radius + 1) // chunks
-    return share + np.int64(chunk < (radius + 1) - share * chunks)
-
-
-@part
-def chunk_of(words, at, chunk):
-    """Sixteen bits of the hash whose first word is words[at]."""
-    return np.int64((word(words, at + (chunk >> 2)) >> np.uint64((chunk & 3) << 4)) & np.uint64(0xFFFF))
-
-
-@part
-def mask_of_first(count):
-    """The lowest count bits of at most 32."""
-    return (_1 << np.uint64(min(count, SKETCHES))) - _1
-
-
-@part
-def packed(row, distance):
-    """A hit in one word."""
-    return np.uint64(row) | (np.uint64(distance) << np.uint64(DISTANCE_SHIFT))
-
-
-@part
-def distance(query, rows, row):
-    """Bits in which a query, a tuple of words, differs from a row."""
-    total = np.int64(0)
-    for w in range(len(query)):
-        total += popcount(query[w] ^ word(rows, row * len(query) + w))
-    return total
-
-
-@compiled
-def scan_from(query, radius, begin, end, rows, hits, capacity):
-    """Look at the rows from begin up to end in turn; returns the number of hits, or -1 if they do not fit."""
-    found = 0
-    row = begin
-    while row + ROWS <= end:
-        near = rows_within(rows, row, query, radius)
-        while near:
-            one = row + lowest_bit(near)
-            near &= near - _1
-            if found == capacity:
-                return -1
-            put(hits, found, packed(one, distance(query, rows, one)))
-            found += 1
-        row += ROWS
-    while row < end:
-        away = distance(query, rows, row)
-        if away <= radius:
-            if found == capacity:
-                return -1
-            put(hits, found, packed(row, away))
-            found += 1
-        row += 1
-    return found
 
 
 @part
@@ -353,43 +277,6 @@ def search(at, query, radius, rows, header, tables, hits, capacity):
 
 
 @compiled
-def unpacked(hits, count):
-    """Rows and distances of packed hits, (2, count) i64; few ones by ascending row, many in any order."""
-    found = np.empty((2, count), np.int64)
-    for i in range(count):
-        row = np.int64(hits[i] & np.uint64(ROW_MASK))
-        away = np.int64(hits[i] >> np.uint64(DISTANCE_SHIFT))
-        j = i
-        if count <= FEW:
-            while j > 0 and found[0, j - 1] > row:
-                found[0, j] = found[0, j - 1]
-                found[1, j] = found[1, j - 1]
-                j -= 1
-        found[0, j] = row
-        found[1, j] = away
-    return found
-
-
-@compiled
-def scanned(query, radius, rows, count):
-    """Rows and distances within the radius by looking at every row, as (2, k) i64, or None if there are none."""
-    base = pointer(rows, 0, _U64)
-    stacked = _new_hits()
-    found = scan_from(query, radius, 0, count, base, stacked, STACKED)
-    if found == 0:
-        return None
-    if found > 0:
-        return unpacked(stacked, found)
-    capacity = STACKED
-    while True:
-        capacity *= 8
-        room = np.empty(capacity, np.uint64)
-        found = scan_from(query, radius, 0, count, base, pointer(room, 0, _U64), capacity)
-        if found >= 0:
-            return unpacked(room, found)
-
-
-@compiled
 def searched(at, query, radius, rows, tables):
     """The same by the tables."""
     base = pointer(rows, 0, _U64)
@@ -416,15 +303,3 @@ def search_one_64(code, radius, rows, tables):
     """Search the tables for a code of 8 bytes; rows and tables are u8."""
     at = pointer(code, 0, _U64)
     return searched(at, words_at(at, 0, ONE_WORD), radius, rows, tables)
-
-
-@compiled
-def scan_one_256(code, radius, rows, count):
-    """Look at every row for a code of 32 bytes; rows are u8."""
-    return scanned(words_at(pointer(code, 0, _U64), 0, FOUR_WORDS), radius, rows, count)
-
-
-@compiled
-def scan_one_64(code, radius, rows, count):
-    """Look at every row for a code of 8 bytes; rows are u8."""
-    return scanned(words_at(pointer(code, 0, _U64), 0, ONE_WORD), radius, rows, count)

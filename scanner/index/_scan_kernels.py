@@ -1,65 +1,97 @@
-"""Compiled counting of distances: one query against a bank, and all pairs of two banks."""
+"""Compiled scans: looking at every row for one query."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from scanner.index._intrinsics import ROWS, compiled, pointer, popcount, put, row_distances_into, scratch, words_at
-from scanner.index._kernels import FOUR_WORDS, ONE_WORD, distance
+from scanner.index._intrinsics import (
+    ROWS,
+    compiled,
+    lowest_bit,
+    pointer,
+    put,
+    rows_within,
+    scratch,
+    words_at,
+)
+from scanner.index._pieces import FOUR_WORDS, ONE_WORD, STACKED, distance, packed
+from scanner.index.hits import DISTANCE_SHIFT, FEW, ROW_MASK
 
-_ROWS_AT_ONCE = 1024
-_HISTOGRAMS = 4  # taken in turn, so that one count need not wait for the other
-_new_lanes = scratch(np.uint64, ROWS)
-
-
-@compiled
-def distances_into(query, bank, out):
-    """out[i] = popcount(query ^ bank[i]); query (W,) u64, bank (n, W) u64, out (n,) u16."""
-    words = query.shape[0]
-    for row in range(bank.shape[0]):
-        total = np.int64(0)
-        for w in range(words):
-            total += popcount(query[w] ^ bank[row, w])
-        out[row] = total
-
-
-@compiled
-def count_pairs(like, left, left_count, right, right_count, same, counts):
-    """Add to counts[d] the pairs (i, j) at distance d, with i < j where both banks are the same.
-
-    left and right u8; counts (4, 64 W + 1) i64, to be summed over its first axis.
-    """
-    words = len(like)
-    queries = pointer(left, 0, np.uint64)
-    rows = pointer(right, 0, np.uint64)
-    lanes = _new_lanes()
-    width = counts.shape[1]
-    tables = pointer(counts, 0, np.int64)
-    for begin in range(0, right_count, _ROWS_AT_ONCE):
-        end = min(begin + _ROWS_AT_ONCE, right_count)
-        for i in range(min(left_count, end) if same else left_count):
-            query = words_at(queries, i * words, like)
-            j = max(begin, i + 1) if same else begin
-            while j + ROWS <= end:
-                row_distances_into(rows, j, query, lanes)
-                for lane in range(ROWS):
-                    place = (lane & (_HISTOGRAMS - 1)) * width + np.int64(lanes[lane])
-                    put(tables, place, tables[place] + 1)
-                j += ROWS
-            while j < end:
-                place = distance(query, rows, j)
-                put(tables, place, tables[place] + 1)
-                j += 1
-    return counts.size  # counts is used to the end, so that it lives as long as the pointer
+_U64 = np.uint64
+_1 = np.uint64(1)
+_new_hits = scratch(np.uint64, STACKED)
 
 
 @compiled
-def count_pairs_256(left, left_count, right, right_count, same, counts):
-    """The above for codes of 32 bytes."""
-    return count_pairs(FOUR_WORDS, left, left_count, right, right_count, same, counts)
+def scan_from(query, radius, begin, end, rows, hits, capacity):
+    """Look at the rows from begin up to end in turn; returns the number of hits, or -1 if they do not fit."""
+    found = 0
+    row = begin
+    while row + ROWS <= end:
+        near = rows_within(rows, row, query, radius)
+        while near:
+            one = row + lowest_bit(near)
+            near &= near - _1
+            if found == capacity:
+                return -1
+            put(hits, found, packed(one, distance(query, rows, one)))
+            found += 1
+        row += ROWS
+    while row < end:
+        away = distance(query, rows, row)
+        if away <= radius:
+            if found == capacity:
+                return -1
+            put(hits, found, packed(row, away))
+            found += 1
+        row += 1
+    return found
 
 
 @compiled
-def count_pairs_64(left, left_count, right, right_count, same, counts):
-    """The above for codes of 8 bytes."""
-    return count_pairs(ONE_WORD, left, left_count, right, right_count, same, counts)
+def unpacked(hits, count):
+    """Rows and distances of packed hits, (2, count) i64; few ones by ascending row, many in any order."""
+    found = np.empty((2, count), np.int64)
+    for i in range(count):
+        row = np.int64(hits[i] & np.uint64(ROW_MASK))
+        away = np.int64(hits[i] >> np.uint64(DISTANCE_SHIFT))
+        j = i
+        if count <= FEW:
+            while j > 0 and found[0, j - 1] > row:
+                found[0, j] = found[0, j - 1]
+                found[1, j] = found[1, j - 1]
+                j -= 1
+        found[0, j] = row
+        found[1, j] = away
+    return found
+
+
+@compiled
+def scanned(query, radius, rows, count):
+    """Rows and distances within the radius by looking at every row, as (2, k) i64, or None if there are none."""
+    base = pointer(rows, 0, _U64)
+    stacked = _new_hits()
+    found = scan_from(query, radius, 0, count, base, stacked, STACKED)
+    if found == 0:
+        return None
+    if found > 0:
+        return unpacked(stacked, found)
+    capacity = STACKED
+    while True:
+        capacity *= 8
+        room = np.empty(capacity, np.uint64)
+        found = scan_from(query, radius, 0, count, base, pointer(room, 0, _U64), capacity)
+        if found >= 0:
+            return unpacked(room, found)
+
+
+@compiled
+def scan_one_256(code, radius, rows, count):
+    """Look at every row for a code of 32 bytes; rows are u8."""
+    return scanned(words_at(pointer(code, 0, _U64), 0, FOUR_WORDS), radius, rows, count)
+
+
+@compiled
+def scan_one_64(code, radius, rows, count):
+    """Look at every row for a code of 8 bytes; rows are u8."""
+    return scanned(words_at(pointer(code, 0, _U64), 0, ONE_WORD), radius, rows, count)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scanner.index import _batch_kernels as batch_kernels
-from scanner.index import _kernels as kernels
+from scanner.index import _scan_kernels as kernels
 from scanner.index.hits import (
     NO_HITS,
     Codes,

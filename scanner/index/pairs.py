@@ -28,7 +28,7 @@ def distance_histogram(left: Codes, right: Codes | None = None) -> npt.NDArray[n
     other = left if right is None else checked_codes(right)
     if other.shape[1] != left.shape[1]:
         raise HashShapeError(f"hashes of {8 * left.shape[1]} and {8 * other.shape[1]} bits have no distance")
-    from scanner.index import _scan_kernels as kernels
+    from scanner.index import _pair_kernels as kernels
 
     bits = 8 * left.shape[1]
     counts = np.zeros((4, bits + 1), np.int64)
@@ -56,7 +56,7 @@ def distances(query: npt.NDArray[np.uint64], bank: npt.NDArray[np.uint64]) -> np
             f"a query is uint64 of shape (W,) and a bank of shape (n, W), "
             f"not {query.dtype} {query.shape} and {bank.dtype} {bank.shape}"
         )
-    from scanner.index import _scan_kernels as kernels
+    from scanner.index import _pair_kernels as kernels
 
     out = np.empty(len(bank), np.uint16)
     kernels.distances_into(query, bank, out)
