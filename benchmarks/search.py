@@ -10,9 +10,11 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import faiss
@@ -22,7 +24,10 @@ from usearch.index import Index as UsearchIndex
 from usearch.index import MetricKind, ScalarKind
 from usearch.index import search as usearch_search
 
-from benchmarks.measure import machine, one_thread, store
+from benchmarks.measure import machine, median_ratio, one_thread, store
+from scanner import HashSet, HashSetBuilder
+from scanner.hashset import Check
+from scanner.index import Index, distance_histogram
 from scanner.index.flat import FlatIndex
 from scanner.index.multi import CompactIndex, MultiIndex, TableIndex
 
@@ -274,6 +279,62 @@ def other_radii() -> list[dict[str, Any]]:
     return figures
 
 
+def set_and_pairs() -> dict[str, float]:
+    """Time opening a set of a million, unchecked and checked, and counting all pairs of 40,000 hashes."""
+    codes = np.random.default_rng(9).integers(0, 256, (1_000_000, BITS // 8), np.uint8)
+    figures: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "million.prescan")
+        builder = HashSetBuilder("million")
+        builder.add_codes(codes, np.arange(len(codes), dtype=np.uint64))
+        builder.write(path)
+        for check in (Check.TRUSTED, Check.FULL):
+            started = time.perf_counter()
+            with HashSet.open(path, check=check):
+                figures[f"open_{check}"] = time.perf_counter() - started
+        figures["bytes"] = float(path.stat().st_size)
+    distance_histogram(codes[:100])
+    started = time.perf_counter()
+    pairs = distance_histogram(codes[:40_000]).sum()
+    figures["pairs_a_second"] = float(pairs / (time.perf_counter() - started))
+    return figures
+
+
+def hard_cases() -> list[dict[str, Any]]:
+    """Time the ``multi`` engine beside a scan on sets made to defeat it, a million entries each."""
+    random = np.random.default_rng(7)
+    base = random.integers(0, 256, (1_000_000, BITS // 8), np.uint8)
+    equal = np.tile(base[:1], (len(base), 1))
+    far = equal[:1] ^ np.packbits(np.arange(BITS) < 40)
+    cluster = base.copy()
+    cluster[:10_000] = cluster[0] ^ _flips(10_000, 8, random)
+    near_flat = base.copy()
+    half = len(base) // 2
+    near_flat[:half] = np.tile(np.array([0xFF, 0x00], np.uint8), BITS // 16) ^ _flips(half, 60, random)
+    crowded = base.copy()
+    crowded.view(np.uint16)[:] = (crowded.view(np.uint16) & 0x000F) | 0x1230
+    cases = {
+        "all equal": (equal, equal[:20]),
+        "all equal, the query 40 bits off": (equal, np.tile(far, (20, 1))),
+        "in a cluster of 10,000": (cluster, cluster[:10_000:500]),
+        "half near-flat": (near_flat, near_flat[: half : half // 20]),
+        "one bucket in every chunk": (crowded, crowded[:20]),
+    }
+    figures = []
+    for name, (codes, queries) in cases.items():
+        engines: dict[str, Index] = {"flat": FlatIndex(codes), "multi": MultiIndex(codes)}
+        latencies: dict[str, list[float]] = {engine: [] for engine in engines}
+        hits = 0
+        for query in [row.tobytes() for row in queries]:
+            for engine, index in engines.items():
+                started = time.perf_counter()
+                found = index.search(query, RADIUS)
+                latencies[engine].append(time.perf_counter() - started)
+                hits = max(hits, len(found.indices))
+        figures.append({"case": name, "hits": hits, "latencies": latencies})
+    return figures
+
+
 def main() -> None:
     """Measure, store, print, plot."""
     parser = argparse.ArgumentParser(description="Search engines side by side.")
@@ -294,6 +355,8 @@ def main() -> None:
                 runs.append({"data": name, "size": size, **measure(contender, queries, truth)})
                 store("search", raw)  # after each engine, so that an interrupted run is not lost
     raw["radii"] = other_radii()
+    raw["hard"] = hard_cases()
+    raw["set"] = set_and_pairs()
     print(f"raw figures: {store('search', raw)}", file=sys.stderr)
     report(raw)
     from benchmarks.search_plots import plot
@@ -306,11 +369,22 @@ def report(raw: dict[str, Any]) -> None:
     """Print a table made from raw figures."""
     print(f"{'data':<11}{'entries':>11}  {'engine':<25}{'p50 us':>9}{'p99 us':>9}{'x flat':>8}{'queries/s':>11}"
           f"{'recall':>8}{'B/hash':>8}{'build s':>9}")  # fmt: skip
-    flat = {
+    medians = {
         (run["data"], run["size"]): statistics.median(run["latencies"])
         for run in raw["runs"]
         if run["engine"] == "faiss flat (exact)"
     }
+    of_set = raw["set"]
+    print(
+        f"a set of a million: opened in {1e3 * of_set['open_trusted']:.1f} ms, verified in {of_set['open_full']:.2f} s"
+    )
+    print(f"all pairs: {of_set['pairs_a_second'] / 1e9:.2f} billion a second")
+    for case in raw["hard"]:
+        flat, multi = case["latencies"]["flat"], case["latencies"]["multi"]
+        print(
+            f"multi, {case['case']} (up to {case['hits']:,} hits): {1e6 * statistics.median(multi):,.0f} us, "
+            f"{median_ratio(multi, flat):.2f} x a scan"
+        )
     for figures in raw["radii"]:
         p50 = 1e6 * statistics.median(figures["latencies"])
         print(f"multi, a million of {figures['bits']} bits within {figures['radius']}: {p50:.1f} us")
@@ -320,7 +394,7 @@ def report(raw: dict[str, Any]) -> None:
         many = f"{run['queries_a_second']:,.0f}" if run["queries_a_second"] else ""
         print(
             f"{run['data']:<11}{run['size']:>11,}  {run['engine']:<25}{1e6 * p50:>9.1f}{1e6 * p99:>9.1f}"
-            f"{flat[run['data'], run['size']] / p50:>8.1f}{many:>11}{run['recall']:>8.3f}"
+            f"{medians[run['data'], run['size']] / p50:>8.1f}{many:>11}{run['recall']:>8.3f}"
             f"{run['bytes'] / run['size']:>8.0f}{run['build']:>9.2f}"
         )
 

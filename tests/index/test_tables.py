@@ -45,9 +45,9 @@ def test_the_same_codes_give_the_same_tables():
 
 
 @pytest.mark.parametrize(
-    ("count", "bits"), [(0, 4), (1, 4), (256, 4), (257, 5), (512, 5), (1 << 20, 16), (1 << 28, 16)]
+    ("count", "bits"), [(0, 4), (1, 4), (400, 4), (401, 5), (800, 5), (1 << 20, 16), (1 << 28, 16)]
 )
-def test_buckets_hold_at_most_sixteen_entries_in_the_mean(count, bits):
+def test_buckets_hold_at_most_twenty_five_entries_in_the_mean(count, bits):
     """Keys grow by a bit with every doubling, up to the chunk's sixteen."""
     assert key_bits_for(count) == bits
 
