@@ -59,7 +59,7 @@ from scanner.index._pieces import (
     masks_below,
     packed,
 )
-from scanner.index._scan_kernels import scanned, unpacked
+from scanner.index._scan_kernels import found_or_scanned
 
 _CANDIDATES = 1024
 _BLOCK = 512
@@ -283,12 +283,7 @@ def searched(at, query, radius, rows, tables):
     header = pointer(tables, 0, _I64)
     stacked = _new_hits()
     count = search(at, query, radius, base, header, tables, stacked, STACKED)
-    if count == 0:
-        return None
-    if count > 0:
-        return unpacked(stacked, count)
-    # Too many hits for the stack, or too little gained by the tables: there are many rows to be read either way.
-    return scanned(query, radius, rows, header[COUNT])
+    return found_or_scanned(stacked, count, query, radius, rows, header[COUNT])
 
 
 @compiled

@@ -12,8 +12,7 @@ from scanner.index.hits import DISTANCE_SHIFT
 
 CHUNK_BITS = 16
 LARGEST_ALLOWANCE = 4  # a key may differ in 3 bits at the most; larger radii are scanned
-MASKS = 697  # keys of at most 3 bits among 16
-PROBES = 704  # buckets looked up in one round, at least MASKS
+PROBES = 704  # buckets looked up in one round, at least the 697 keys of at most 3 bits among 16
 STACKED = 1024  # hits that fit on the stack
 CROWDED = -2  # a search gives up: looking at every row is cheaper
 

@@ -86,6 +86,19 @@ def scanned(query, radius, rows, count):
 
 
 @compiled
+def found_or_scanned(hits, found, query, radius, rows, count):
+    """What a search of tables found, as scanned gives it; a scan if the search gave up or its hits did not fit.
+
+    Too many hits for the stack, or too little gained by the tables: there are many rows to be read either way.
+    """
+    if found == 0:
+        return None
+    if found > 0:
+        return unpacked(hits, found)
+    return scanned(query, radius, rows, count)
+
+
+@compiled
 def scan_one_256(code, radius, rows, count):
     """Look at every row for a code of 32 bytes; rows are u8."""
     return scanned(words_at(pointer(code, 0, _U64), 0, FOUR_WORDS), radius, rows, count)
