@@ -9,20 +9,17 @@ from typing import Any
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 from usearch.index import Index as UsearchIndex
 from usearch.index import MetricKind, ScalarKind
 from usearch.index import search as usearch_search
 
+from benchmarks.search_data import BITS, RADIUS, Codes
 from scanner.index.flat import FlatIndex
 from scanner.index.multi import CompactIndex, MultiIndex, TableIndex
 
-BITS = 256
-RADIUS = 31
 NEIGHBOURS = 16
 LARGEST_FOR_GRAPHS = 1_000_000
 
-Codes = npt.NDArray[np.uint8]
 Found = set[int]
 
 

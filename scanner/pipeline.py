@@ -25,6 +25,9 @@ from scanner.profiles import PROFILES, Profile
 from scanner.types import HashedPicture, Match, Verdict
 from scanner.vouchers import DeviceSealer, Payload, window_at
 
+MOST_MATCHES = 1000
+"""A verdict names so many entries at most, the nearest: a list of copies must not hold up a picture."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -118,10 +121,8 @@ class Scanner:
 
     def _matches(self, picture: HashedPicture) -> list[Match]:
         hits = self._index().search(picture.hash.data, self.known.header.radius)
-        return [
-            self.known.match_at(int(index), int(distance))
-            for index, distance in zip(hits.indices, hits.distances, strict=True)
-        ]
+        nearest = hits.distances.argsort(kind="stable")[:MOST_MATCHES]
+        return [self.known.match_at(int(hits.indices[hit]), int(hits.distances[hit])) for hit in nearest]
 
 
 class Checkpoint:

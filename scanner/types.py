@@ -125,7 +125,8 @@ class Verdict:
         outcome: what was found out.
         action: what the profile says to do about it.
         reason: one line for a person; names no hash.
-        matches: entries within the radius, nearest first, ties by lowest index; empty unless ``MATCH``.
+        matches: the nearest entries within the radius, nearest first, ties by lowest index, at most 1,000; empty unless
+            ``MATCH``.
         hash: the picture's hash, where one was computed. It stays on the device unless there is a match.
         quality: the picture's quality, 0 to 100, where one was computed.
     """

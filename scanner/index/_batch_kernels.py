@@ -197,8 +197,8 @@ def scan_blocks(like, queries, which, radius, base, count, hits, owners, used):
         size = min(_ROWS_AT_ONCE, count - begin)
         for query in which:
             # The block is found by its first row, so that one pointer serves.
-            found = scan_from(
-                words_at(queries, query * words, like), radius, begin, begin + size, base, stacked, _ROWS_AT_ONCE
+            _, found = scan_from(
+                words_at(queries, query * words, like), radius, begin, begin + size, base, stacked, 0, size + 1
             )
             if used + found > hits.size:
                 hits = grown(hits, 2 * hits.size + found)

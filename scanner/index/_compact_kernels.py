@@ -33,9 +33,11 @@ from scanner.index._pieces import (
     AT_IDS,
     AT_OFFSETS,
     AT_SKETCHES,
+    CANDIDATES,
     COUNT,
     CROWDED,
     FOUR_WORDS,
+    FULL,
     HEADER_BYTES,
     KEY_BITS,
     LARGEST_ALLOWANCE,
@@ -46,7 +48,9 @@ from scanner.index._pieces import (
     id_bytes,
     mask_of_first,
     masks_below,
+    most_checked,
     packed,
+    too_many,
 )
 from scanner.index._scan_kernels import found_or_scanned
 
@@ -55,14 +59,12 @@ PAIR_BITS = 32
 SKETCH_BITS = 8
 LARGEST_RADIUS = PAIRS * LARGEST_ALLOWANCE - 1
 
-_CANDIDATES = 1024
 _BLOCK = 512
-_FREE_CANDIDATES = 4096
 _AHEAD = 64  # bytes of sketches asked for at once
 _U16, _U32, _U64, _I64, _U8 = np.uint16, np.uint32, np.uint64, np.int64, np.uint8
 _1 = np.uint64(1)
 _new_probes = scratch(np.uint32, PROBES + 32)
-_new_candidates = scratch(np.uint32, _CANDIDATES + 32)
+_new_candidates = scratch(np.uint32, CANDIDATES + 32)
 _new_block = scratch(np.uint32, _BLOCK + 32)
 _new_hits = scratch(np.uint64, STACKED)
 
@@ -86,7 +88,7 @@ def seen_before(query, rows, row, pair, radius, unread):
 
 @compiled
 def check(at, query, radius, unread, pair, count, rows, ids, places, masks, total, hits, capacity, found):
-    """Verify the candidates of one pair; returns the number of hits, or -1 if they do not fit."""
+    """Verify the candidates of one pair; returns the number of hits, or FULL if they do not fit."""
     block = _new_block()
     size_of_id = id_bytes(count)
     done = 0
@@ -111,7 +113,7 @@ def check(at, query, radius, unread, pair, count, rows, ids, places, masks, tota
             away = distance(query, rows, row)
             if away <= radius and not seen_before(at, rows, row, pair, radius, unread):
                 if found == capacity:
-                    return -1
+                    return FULL
                 put(hits, found, packed(row, away))
                 found += 1
     return found
@@ -119,7 +121,7 @@ def check(at, query, radius, unread, pair, count, rows, ids, places, masks, tota
 
 @compiled
 def search(at, query, radius, rows, header, tables, hits, capacity):
-    """Find every row within the radius; returns the number of hits, -1 if they do not fit, or CROWDED."""
+    """Find every row within the radius; returns the number of hits, FULL if they do not fit, or CROWDED."""
     count = header[COUNT]
     bits = header[KEY_BITS]
     if radius > LARGEST_RADIUS:
@@ -173,10 +175,10 @@ def search(at, query, radius, rows, header, tables, hits, capacity):
                     put(places, found, place)
                     put(masks, found, near)
                     found += np.int64(near != np.uint64(0))
-                    if found >= _CANDIDATES:
+                    if found >= CANDIDATES:
                         for k in range(found):
                             checked += popcount(np.uint64(masks[k]))
-                        if checked > _FREE_CANDIDATES + (count >> 7):
+                        if too_many(checked, pair, PAIRS, count):
                             return CROWDED
                         hit_count = check(
                             at, query, radius, unread, pair, count, rows, ids, places, masks, found,
@@ -199,15 +201,22 @@ def search(at, query, radius, rows, header, tables, hits, capacity):
 
 
 @compiled
-def search_one(code, radius, rows, tables):
-    """Rows and distances within the radius of a code of 32 bytes, as (2, k) i64, or None if there are none."""
+def search_one(code, radius, most, rows, tables):
+    """The same as scanner.index._kernels.search_one_256, with these tables."""
     at = pointer(code, 0, _U64)
     query = words_at(at, 0, FOUR_WORDS)
     base = pointer(rows, 0, _U64)
     header = pointer(tables, 0, _I64)
     stacked = _new_hits()
-    count = search(at, query, radius, base, header, tables, stacked, STACKED)
-    return found_or_scanned(stacked, count, query, radius, rows, header[COUNT])
+    count = header[COUNT]
+    capacity = min(most, STACKED)
+    found = search(at, query, radius, base, header, tables, stacked, capacity)
+    if found != FULL or capacity == most:
+        return found_or_scanned(stacked, found, capacity, query, radius, most, rows, count)
+    capacity = min(most, most_checked(count))
+    room = np.empty(capacity, np.uint64)
+    found = search(at, query, radius, base, header, tables, pointer(room, 0, _U64), capacity)
+    return found_or_scanned(room, found, capacity, query, radius, most, rows, count)
 
 
 @compiled

@@ -41,10 +41,12 @@ from scanner.index._pieces import (
     AT_IDS,
     AT_OFFSETS,
     AT_SKETCHES,
+    CANDIDATES,
     CHUNK_BITS,
     COUNT,
     CROWDED,
     FOUR_WORDS,
+    FULL,
     HEADER_BYTES,
     KEY_BITS,
     LARGEST_ALLOWANCE,
@@ -57,15 +59,15 @@ from scanner.index._pieces import (
     id_bytes,
     mask_of_first,
     masks_below,
+    most_checked,
     packed,
+    too_many,
 )
 from scanner.index._scan_kernels import found_or_scanned
 
-_CANDIDATES = 1024
 _BLOCK = 512
 _READ_AHEAD = 3  # chunks whose bucket bounds are read ahead of the sketches
 _FREE_ENTRIES = 4096  # entries read beyond one a row before a scan is thought cheaper
-_FREE_CANDIDATES = 4096
 
 _U8, _U16, _U32, _U64, _I64 = np.uint8, np.uint16, np.uint32, np.uint64, np.int64
 _1 = np.uint64(1)
@@ -93,14 +95,14 @@ def first_from(query, query_at, words, rows, row, chunk, radius, unread):
 
 _new_keys = scratch(np.int64, 16 + 1)
 _new_probes = scratch(np.uint32, PROBES + 32)
-_new_candidates = scratch(np.uint32, _CANDIDATES + 32)
+_new_candidates = scratch(np.uint32, CANDIDATES + 32)
 _new_block = scratch(np.uint32, _BLOCK + 32)
 _new_hits = scratch(np.uint64, STACKED)
 
 
 @compiled
 def check(at, query, radius, unread, upto, count, rows, ids, ends, places, masks, block, hits, capacity, found):
-    """Verify the candidates of chunks 0 to upto; returns the number of hits, or -1 if they do not fit."""
+    """Verify the candidates of chunks 0 to upto; returns the number of hits, or FULL if they do not fit."""
     words = len(query)
     size_of_id = id_bytes(count)
     total = np.int64(ends[upto])
@@ -139,7 +141,7 @@ def check(at, query, radius, unread, upto, count, rows, ids, ends, places, masks
                 last = row
                 if first_from(at, 0, len(query), rows, row, chunk, radius, unread):
                     if found == capacity:
-                        return -1
+                        return FULL
                     put(hits, found, packed(row, away))
                     found += 1
     return found
@@ -147,7 +149,7 @@ def check(at, query, radius, unread, upto, count, rows, ids, ends, places, masks
 
 @compiled
 def search(at, query, radius, rows, header, tables, hits, capacity):
-    """Find every row within the radius; returns the number of hits, -1 if they do not fit, or CROWDED.
+    """Find every row within the radius; returns the number of hits, FULL if they do not fit, or CROWDED.
 
     at and query are the same hash, in memory and in registers; radius at least 0.
     """
@@ -235,10 +237,10 @@ def search(at, query, radius, rows, header, tables, hits, capacity):
                         put(places, found, place)
                         put(masks, found, near)
                         found += np.int64(near != np.uint64(0))
-                        if found >= _CANDIDATES:
+                        if found >= CANDIDATES:
                             for k in range(found):
                                 checked += popcount(np.uint64(masks[k]))
-                            if checked > _FREE_CANDIDATES + (count >> 7):
+                            if too_many(checked, c, chunks, count):
                                 return CROWDED
                             put(ends, c, found)
                             hit_count = check(
@@ -277,24 +279,31 @@ def search(at, query, radius, rows, header, tables, hits, capacity):
 
 
 @compiled
-def searched(at, query, radius, rows, tables):
-    """The same by the tables."""
+def searched(at, query, radius, most, rows, tables):
+    """Rows and distances within the radius, as (2, k) i64, or None if there are none; of more than most, any most."""
     base = pointer(rows, 0, _U64)
     header = pointer(tables, 0, _I64)
     stacked = _new_hits()
-    count = search(at, query, radius, base, header, tables, stacked, STACKED)
-    return found_or_scanned(stacked, count, query, radius, rows, header[COUNT])
+    count = header[COUNT]
+    capacity = min(most, STACKED)
+    found = search(at, query, radius, base, header, tables, stacked, capacity)
+    if found != FULL or capacity == most:
+        return found_or_scanned(stacked, found, capacity, query, radius, most, rows, count)
+    capacity = min(most, most_checked(count))
+    room = np.empty(capacity, np.uint64)
+    found = search(at, query, radius, base, header, tables, pointer(room, 0, _U64), capacity)
+    return found_or_scanned(room, found, capacity, query, radius, most, rows, count)
 
 
 @compiled
-def search_one_256(code, radius, rows, tables):
+def search_one_256(code, radius, most, rows, tables):
     """Search the tables for a code of 32 bytes; rows and tables are u8."""
     at = pointer(code, 0, _U64)
-    return searched(at, words_at(at, 0, FOUR_WORDS), radius, rows, tables)
+    return searched(at, words_at(at, 0, FOUR_WORDS), radius, most, rows, tables)
 
 
 @compiled
-def search_one_64(code, radius, rows, tables):
+def search_one_64(code, radius, most, rows, tables):
     """Search the tables for a code of 8 bytes; rows and tables are u8."""
     at = pointer(code, 0, _U64)
-    return searched(at, words_at(at, 0, ONE_WORD), radius, rows, tables)
+    return searched(at, words_at(at, 0, ONE_WORD), radius, most, rows, tables)

@@ -14,6 +14,9 @@ CHUNK_BITS = 16
 LARGEST_ALLOWANCE = 4  # a key may differ in 3 bits at the most; larger radii are scanned
 PROBES = 704  # buckets looked up in one round, at least the 697 keys of at most 3 bits among 16
 STACKED = 1024  # hits that fit on the stack
+CANDIDATES = 1024  # places whose candidates are checked at once
+FREE_CANDIDATES = 2048  # candidates checked beyond one in sixteen rows before a scan is thought cheaper
+FULL = -1  # a search stops: more hits than there is room for
 CROWDED = -2  # a search gives up: looking at every row is cheaper
 
 # Positions in a table block's header, eight int64.
@@ -44,6 +47,18 @@ def masks_below(bits, weight):
     if weight == 3:
         return 1 + bits + bits * (bits - 1) // 2
     return 1 + bits + bits * (bits - 1) // 2 + bits * (bits - 1) * (bits - 2) // 6
+
+
+@part
+def too_many(checked, tables, of, count):
+    """Whether so many candidates in the first tables of all let expect more of them than a scan is worth."""
+    return checked * of > (tables + 1) * (FREE_CANDIDATES + (count >> 4))
+
+
+@part
+def most_checked(count):
+    """More candidates than are ever checked in one search, whatever is in the tables."""
+    return FREE_CANDIDATES + (count >> 4) + CANDIDATES * (SKETCHES + 1)
 
 
 @part

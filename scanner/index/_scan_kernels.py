@@ -14,38 +14,37 @@ from scanner.index._intrinsics import (
     scratch,
     words_at,
 )
-from scanner.index._pieces import FOUR_WORDS, ONE_WORD, STACKED, distance, packed
+from scanner.index._pieces import CROWDED, FOUR_WORDS, FULL, ONE_WORD, STACKED, distance, packed
 from scanner.index.hits import DISTANCE_SHIFT, FEW, ROW_MASK
 
 _U64 = np.uint64
 _1 = np.uint64(1)
-_new_hits = scratch(np.uint64, STACKED)
+_new_hits = scratch(np.uint64, STACKED + ROWS)
 
 
 @compiled
-def scan_from(query, radius, begin, end, rows, hits, capacity):
-    """Look at the rows from begin up to end in turn; returns the number of hits, or -1 if they do not fit."""
-    found = 0
+def scan_from(query, radius, begin, end, rows, hits, found, enough):
+    """Look at the rows from begin up to end in turn, until enough are found.
+
+    found hits are there already; returns the row at which it stopped and the number of hits, which may be up to ROWS
+    more than enough.
+    """
     row = begin
-    while row + ROWS <= end:
+    while row + ROWS <= end and found < enough:
         near = rows_within(rows, row, query, radius)
         while near:
             one = row + lowest_bit(near)
             near &= near - _1
-            if found == capacity:
-                return -1
             put(hits, found, packed(one, distance(query, rows, one)))
             found += 1
         row += ROWS
-    while row < end:
+    while row < end and found < enough:
         away = distance(query, rows, row)
         if away <= radius:
-            if found == capacity:
-                return -1
             put(hits, found, packed(row, away))
             found += 1
         row += 1
-    return found
+    return row, found
 
 
 @compiled
@@ -67,44 +66,49 @@ def unpacked(hits, count):
 
 
 @compiled
-def scanned(query, radius, rows, count):
-    """Rows and distances within the radius by looking at every row, as (2, k) i64, or None if there are none."""
+def scanned(query, radius, most, rows, count):
+    """Rows and distances within the radius by looking at every row, as (2, k) i64, or None if there are none.
+
+    k is at most most: the first ones.
+    """
     base = pointer(rows, 0, _U64)
     stacked = _new_hits()
-    found = scan_from(query, radius, 0, count, base, stacked, STACKED)
+    row, found = scan_from(query, radius, 0, count, base, stacked, 0, min(most, STACKED))
     if found == 0:
         return None
-    if found > 0:
-        return unpacked(stacked, found)
-    capacity = STACKED
+    if row == count or found >= most:
+        return unpacked(stacked, min(found, most))
+    room = np.empty(8 * STACKED, np.uint64)
+    for i in range(found):
+        room[i] = stacked[i]
     while True:
-        capacity *= 8
-        room = np.empty(capacity, np.uint64)
-        found = scan_from(query, radius, 0, count, base, pointer(room, 0, _U64), capacity)
-        if found >= 0:
-            return unpacked(room, found)
+        row, found = scan_from(
+            query, radius, row, count, base, pointer(room, 0, _U64), found, min(most, len(room) - ROWS)
+        )
+        if row == count or found >= most:
+            return unpacked(room, min(found, most))
+        larger = np.empty(8 * len(room), np.uint64)
+        larger[:found] = room[:found]
+        room = larger
 
 
 @compiled
-def found_or_scanned(hits, found, query, radius, rows, count):
-    """What a search of tables found, as scanned gives it; a scan if the search gave up or its hits did not fit.
-
-    Too many hits for the stack, or too little gained by the tables: there are many rows to be read either way.
-    """
+def found_or_scanned(hits, found, capacity, query, radius, most, rows, count):
+    """What a search of tables found, as scanned gives it; a scan if the search gave up."""
+    if found == CROWDED or (found == FULL and capacity < most):
+        return scanned(query, radius, most, rows, count)
     if found == 0:
         return None
-    if found > 0:
-        return unpacked(hits, found)
-    return scanned(query, radius, rows, count)
+    return unpacked(hits, capacity if found == FULL else found)
 
 
 @compiled
-def scan_one_256(code, radius, rows, count):
+def scan_one_256(code, radius, most, rows, count):
     """Look at every row for a code of 32 bytes; rows are u8."""
-    return scanned(words_at(pointer(code, 0, _U64), 0, FOUR_WORDS), radius, rows, count)
+    return scanned(words_at(pointer(code, 0, _U64), 0, FOUR_WORDS), radius, most, rows, count)
 
 
 @compiled
-def scan_one_64(code, radius, rows, count):
+def scan_one_64(code, radius, most, rows, count):
     """Look at every row for a code of 8 bytes; rows are u8."""
-    return scanned(words_at(pointer(code, 0, _U64), 0, ONE_WORD), radius, rows, count)
+    return scanned(words_at(pointer(code, 0, _U64), 0, ONE_WORD), radius, most, rows, count)

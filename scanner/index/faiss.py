@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scanner.index.hits import Codes, Hits, ManyHits, checked_codes, checked_queries, checked_query
+from scanner.index.hits import Codes, Hits, ManyHits, checked_codes, checked_limit, checked_queries, checked_query
 
 
 class FaissIndex:
@@ -23,13 +23,15 @@ class FaissIndex:
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
-    def search(self, code: bytes, radius: int) -> Hits:
+    def search(self, code: bytes, radius: int, limit: int | None = None) -> Hits:
         """Find every entry at distance ``radius`` or less; see :class:`scanner.index.Index`."""
         code = checked_query(code, radius, self.bits)
+        limit = None if limit is None else checked_limit(limit)
         # faiss keeps distances below its radius, not at it: the only place where that matters.
         _, distances, indices = self._index.range_search(np.frombuffer(code, np.uint8)[None, :], radius + 1)
         order = np.argsort(indices, kind="stable")
-        return Hits(indices[order].astype(np.int64), distances[order].astype(np.int64))
+        hits = Hits(indices[order].astype(np.int64), distances[order].astype(np.int64))
+        return hits if limit is None else hits.first(limit)
 
     def search_many(self, codes: Codes, radius: int) -> ManyHits:
         """Find the same for many hashes at once; see :class:`scanner.index.Index`."""

@@ -16,6 +16,8 @@ FEW = 32
 ROW_MASK = (1 << 48) - 1
 DISTANCE_SHIFT = 48
 """A packed hit is row | distance << 48."""
+UNLIMITED = 1 << 62
+"""More hits than there can be."""
 WIDTHS = (64, 256)
 """Lengths of hash, in bits, that the compiled engines search."""
 
@@ -26,10 +28,18 @@ class Hits(NamedTuple):
     Attributes:
         indices: positions in the hash set; shape ``(k,)``, int64, ascending.
         distances: bits of difference; shape ``(k,)``, int64.
+        complete: False if the search stopped at its limit with entries left out: then these are any of them.
     """
 
     indices: npt.NDArray[np.int64]
     distances: npt.NDArray[np.int64]
+    complete: bool = True
+
+    def first(self, limit: int) -> Hits:
+        """Return no more hits than the limit."""
+        if len(self.indices) <= limit:
+            return self
+        return Hits(self.indices[:limit], self.distances[:limit], complete=False)
 
 
 class ManyHits(NamedTuple):
@@ -49,8 +59,11 @@ class ManyHits(NamedTuple):
     def of(cls, parts: Sequence[Hits]) -> ManyHits:
         """Put the hits of single queries one after the other."""
         limits = np.cumsum([0, *(len(part.indices) for part in parts)], dtype=np.int64)
-        indices, distances = zip(NO_HITS, *parts, strict=True)
-        return cls(limits, np.concatenate(indices), np.concatenate(distances))
+        return cls(
+            limits,
+            np.concatenate([NO_HITS.indices, *(part.indices for part in parts)]),
+            np.concatenate([NO_HITS.distances, *(part.distances for part in parts)]),
+        )
 
 
 def _empty() -> npt.NDArray[np.int64]:
@@ -62,11 +75,12 @@ def _empty() -> npt.NDArray[np.int64]:
 NO_HITS = Hits(_empty(), _empty())
 
 
-def hits_of(found: npt.NDArray[np.int64]) -> Hits:
+def hits_of(found: npt.NDArray[np.int64], limit: int | None = None) -> Hits:
     """Make hits of what a kernel found: rows and distances, ``(2, k)``, by row if they are few."""
     if found.shape[1] > FEW:
         found = found[:, np.argsort(found[0])]
-    return Hits(found[0], found[1])
+    hits = Hits(found[0], found[1])
+    return hits if limit is None else hits.first(limit)
 
 
 def many_hits_of(packed: npt.NDArray[np.uint64], owners: npt.NDArray[np.uint32], queries: int) -> ManyHits:
@@ -90,15 +104,17 @@ class Index(Protocol):
         """Number of entries."""
         ...
 
-    def search(self, code: bytes, radius: int) -> Hits:
+    def search(self, code: bytes, radius: int, limit: int | None = None) -> Hits:
         """Find every entry at distance ``radius`` or less.
 
         Args:
             code: the hash to look for, ``bits // 8`` bytes.
             radius: 0 to ``bits``, inclusive.
+            limit: stop when more than so many are found, at least 1; any of them are returned, and ``complete`` is
+                False. All of them if left out.
 
         Raises:
-            HashShapeError: code or radius is out of range.
+            HashShapeError: code, radius or limit is out of range.
         """
         ...
 
@@ -137,6 +153,13 @@ def checked_query(code: bytes, radius: int, bits: int) -> bytes:
     if not 0 <= radius <= bits:
         raise HashShapeError(f"a radius is 0 to {bits}, not {radius}")
     return code
+
+
+def checked_limit(limit: int) -> int:
+    """Return a limit, or raise HashShapeError unless it is one."""
+    if not 1 <= limit < UNLIMITED:
+        raise HashShapeError(f"a limit is 1 or more, not {limit}")
+    return limit
 
 
 def checked_queries(codes: Codes, radius: int, bits: int) -> Codes:

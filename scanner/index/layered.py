@@ -29,15 +29,18 @@ class LayeredIndex:
     def __len__(self) -> int:
         return len(self._below) - len(self._removed) + len(self._above)
 
-    def search(self, code: bytes, radius: int) -> Hits:
+    def search(self, code: bytes, radius: int, limit: int | None = None) -> Hits:
         """Find every entry at distance ``radius`` or less; see :class:`scanner.index.Index`."""
-        below = self._below.search(code, radius)
-        above = self._above.search(code, radius)
+        # Removed entries must not take the place of others.
+        below = self._below.search(code, radius, None if limit is None else limit + len(self._removed))
+        above = self._above.search(code, radius, limit)
         kept = self._kept(below.indices)
-        return Hits(
+        hits = Hits(
             np.concatenate([below.indices[kept], above.indices + self._positions]),
             np.concatenate([below.distances[kept], above.distances]),
+            below.complete and above.complete,
         )
+        return hits if limit is None else hits.first(limit)
 
     def search_many(self, codes: Codes, radius: int) -> ManyHits:
         """Find the same for many hashes at once; see :class:`scanner.index.Index`."""

@@ -12,10 +12,12 @@ from scanner.index import _compact_kernels as compact_kernels
 from scanner.index import _kernels as kernels
 from scanner.index.hits import (
     NO_HITS,
+    UNLIMITED,
     Codes,
     Hits,
     ManyHits,
     checked_codes,
+    checked_limit,
     checked_queries,
     checked_query,
     direct,
@@ -54,12 +56,12 @@ class TableIndex:
         self._tables.setflags(write=False)
         self._rows = codes.reshape(-1)
         search = self.search_kernels[self.bits]
-        self._search = direct(search, bytes(self._code_bytes), 0, self._rows, self._tables)
+        self._search = direct(search, bytes(self._code_bytes), 0, 1, self._rows, self._tables)
 
     def __len__(self) -> int:
         return self._count
 
-    def search(self, code: bytes, radius: int) -> Hits:
+    def search(self, code: bytes, radius: int, limit: int | None = None) -> Hits:
         """Find every entry at distance ``radius`` or less; see :class:`scanner.index.Index`.
 
         Radii over 63 (``compact``: 31; over 15 at 64 bits) are searched by looking at every entry.
@@ -67,8 +69,9 @@ class TableIndex:
         # Written out for speed: this call takes less time than the rest of Python around it.
         if type(code) is not bytes or len(code) != self._code_bytes or not 0 <= radius <= self.bits:
             code = checked_query(code, radius, self.bits)
-        found = self._search(code, radius, self._rows, self._tables)
-        return NO_HITS if found is None else hits_of(found)
+        most = UNLIMITED if limit is None else checked_limit(limit) + 1
+        found = self._search(code, radius, most, self._rows, self._tables)
+        return NO_HITS if found is None else hits_of(found, limit)
 
     @property
     def tables_bytes(self) -> int:

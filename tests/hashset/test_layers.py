@@ -128,7 +128,7 @@ def test_layers_equal_the_set_built_from_scratch(algorithm, data, tmp_path_facto
                     places = list(alive)
                     expected = [(places[at], away) for at, away in oracle.search(rows, query, radius)]
                     assert list(zip(hits.indices.tolist(), hits.distances.tolist(), strict=True)) == expected
-                    assert described(layers, *hits) == described(whole, *other.search(query, radius))
+                    assert described(layers, *hits[:2]) == described(whole, *other.search(query, radius)[:2])
                     asked = slice(*many.limits[number : number + 2])
                     np.testing.assert_array_equal(many.indices[asked], hits.indices)
                     np.testing.assert_array_equal(many.distances[asked], hits.distances)
