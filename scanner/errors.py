@@ -7,6 +7,7 @@
     │   ├── HashShapeError         an array has another shape or dtype than the docstring asks
     │   ├── UnknownNameError       no algorithm, engine or profile of that name
     │   ├── KeyFileError           a key file is missing, unreadable, too open or of another kind
+    │   ├── SandboxError           the process that decodes media can't be started
     │   └── StorageError           a file or database here can't be read or written
     └── RemoteError                data or answers from outside are at fault
         ├── MediaError             bytes are not a picture we can and may decode
@@ -66,14 +67,24 @@ class StorageError(LocalError):
     """A file or database on this machine can't be read or written."""
 
 
+class SandboxError(LocalError):
+    """The process that decodes media can't be started on this machine."""
+
+
 class MediaFault(StrEnum):
-    """Why media can't be decoded; stable names for counting and for policy."""
+    """Why media can't be decoded; stable names for counting and for policy.
+
+    ``TIMED_OUT`` and ``CRASHED`` are of the process that decodes: it was killed for being late, or ended or answered
+    wrongly.
+    """
 
     UNREADABLE = "unreadable"
     NOT_A_PICTURE = "not-a-picture"
     UNSUPPORTED = "unsupported"
     DAMAGED = "damaged"
     TOO_LARGE = "too-large"
+    TIMED_OUT = "timed-out"
+    CRASHED = "crashed"
 
 
 class MediaError(RemoteError):

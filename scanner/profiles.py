@@ -67,6 +67,28 @@ ALGORITHMS: Mapping[str, AlgorithmSettings] = _by_name(
 
 
 @dataclass(frozen=True, slots=True)
+class VideoRule:
+    """When a video on the list matches.
+
+    Attributes:
+        least_sent: share of the sent frames that must be near a frame of it, 0 to 1.
+        least_known: share of its frames that must be near a sent frame, 0 to 1.
+        source: where the shares come from.
+    """
+
+    least_sent: float
+    least_known: float
+    source: str
+
+
+VIDEO_RULE = VideoRule(
+    0.8,
+    0.0,
+    "ThreatExchange's vPDQ: query match 80 %, index match 0 %; so a part of a known video matches, and a still of it",
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What to do about each outcome.
 
@@ -74,7 +96,8 @@ class Profile:
         name: the profile's name.
         on_match, on_low_quality, on_unscannable, on_timeout, on_error: the action per outcome. There is no
             ``on_no_match``: a picture that matched nothing is always sent.
-        time_limit: seconds an asynchronous scan may take before it counts as ``TIMEOUT``.
+        time_limit: seconds a scan may take before it counts as ``TIMEOUT``; in-process an asynchronous one.
+        video_time_limit: the same for videos.
         source: why it is as it is.
     """
 
@@ -85,6 +108,7 @@ class Profile:
     on_timeout: Action
     on_error: Action
     time_limit: float
+    video_time_limit: float
     source: str
 
     def action_for(self, outcome: Outcome) -> Action:
@@ -104,15 +128,15 @@ _SEND, _HOLD = Action.SEND, Action.HOLD
 PROFILES: Mapping[str, Profile] = _by_name(
     (
         Profile(
-            "standard", _HOLD, _SEND, _SEND, _SEND, _SEND, 2.0,
+            "standard", _HOLD, _SEND, _SEND, _SEND, _SEND, 2.0, 30.0,
             "holds known pictures and nothing else: a fault of the scanner never stops a message (fail open)",
         ),
         Profile(
-            "report-only", _SEND, _SEND, _SEND, _SEND, _SEND, 2.0,
+            "report-only", _SEND, _SEND, _SEND, _SEND, _SEND, 2.0, 30.0,
             "never holds anything; a match still leaves a voucher",
         ),
         Profile(
-            "strict", _HOLD, _SEND, _HOLD, _HOLD, _HOLD, 2.0,
+            "strict", _HOLD, _SEND, _HOLD, _HOLD, _HOLD, 2.0, 30.0,
             "holds whatever can't be checked (fail closed); low quality is sent, as flat pictures carry no content",
         ),
     )

@@ -82,6 +82,47 @@ class HashedPicture(NamedTuple):
     quality: int
 
 
+class HashedFrame(NamedTuple):
+    """One frame of an animation or a video, hashed.
+
+    Attributes:
+        hash, quality: as of a picture.
+        seconds: when it is first shown.
+    """
+
+    hash: PerceptualHash
+    quality: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HashedMedia:
+    """What hashing a picture, an animation or a video yields.
+
+    Attributes:
+        frames: at least one; no two with the same hash, in the order they are shown.
+        moving: whether they are shown one after the other: a video, or an animation of more than one frame.
+        complete: False if frames were left out because there were too many, or because one is damaged.
+    """
+
+    frames: tuple[HashedFrame, ...]
+    moving: bool = False
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class VideoMatch:
+    """How much of a known video and of what is sent have in common.
+
+    Attributes:
+        sent: share of the sent frames that are near a frame of the known video, 0 to 1.
+        known: share of the known video's frames that are near a sent frame, 0 to 1.
+    """
+
+    sent: float
+    known: float
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """One entry of the hash set within the radius.
@@ -91,12 +132,16 @@ class Match:
         distance: bits in which the two hashes differ.
         cluster: number shared by entries that show the same picture; what a voucher names.
         label: what the list's maker says of the entry.
+        seconds: when the frame that matched is shown; 0 for pictures.
+        video: of an entry that is a video's frame: how much matched. The entry is the nearest one of the video.
     """
 
     index: int
     distance: int
     cluster: int
     label: str
+    seconds: float = 0.0
+    video: VideoMatch | None = None
 
 
 class Outcome(StrEnum):
@@ -127,8 +172,10 @@ class Verdict:
         reason: one line for a person; names no hash.
         matches: the nearest entries within the radius, nearest first, ties by lowest index, at most 1,000; empty unless
             ``MATCH``.
-        hash: the picture's hash, where one was computed. It stays on the device unless there is a match.
-        quality: the picture's quality, 0 to 100, where one was computed.
+        hash: the picture's hash, where one was computed; of several frames the one that is nearest. It stays on the
+            device unless there is a match.
+        quality: the picture's, or that frame's, quality, 0 to 100, where one was computed.
+        frames: how many different frames were looked at; 1 for a picture.
     """
 
     outcome: Outcome
@@ -137,6 +184,7 @@ class Verdict:
     matches: tuple[Match, ...] = ()
     hash: PerceptualHash | None = None
     quality: int | None = None
+    frames: int = 0
 
     @property
     def matched(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import io
 import math
 import sqlite3
@@ -23,7 +24,8 @@ from scanner.hashset import Entry, HashSet, HashSetBuilder
 from scanner.index import Hits
 from scanner.media import Limits
 from scanner.outbox import Outbox
-from scanner.pipeline import Checkpoint, Scanner
+from scanner.pipeline import Checkpoint
+from scanner.pipeline import Scanner as IsolatedScanner
 from scanner.profiles import PROFILES
 from scanner.types import Action, Outcome, Verdict
 from scanner.vouchers import DeviceSealer, Payload, Voucher
@@ -71,10 +73,17 @@ def known(known_path):
         yield opened
 
 
-@pytest.fixture(params=["flat", "faiss"])
+Scanner = functools.partial(IsolatedScanner, isolation="in-process")
+"""Most tests are of what comes after decoding."""
+
+
+@pytest.fixture(params=[("flat", "in-process"), ("faiss", "isolated")], ids="-".join)
 def scanner(request, known):
-    """A scanner with each engine."""
-    return Scanner(known, engine=request.param)
+    """A scanner with each engine, and with each way of decoding."""
+    engine, isolation = request.param
+    patient = dataclasses.replace(PROFILES["standard"], time_limit=60.0)
+    with IsolatedScanner(known, patient, engine=engine, isolation=isolation) as scanner:
+        yield scanner
 
 
 class BrokenIndex:
@@ -90,11 +99,11 @@ class BrokenIndex:
         raise ZeroDivisionError("the engine's own words")
 
 
-class BrokenScanner(Scanner):
+class BrokenScanner(IsolatedScanner):
     """A scanner whose engine fails."""
 
     def __init__(self, known: HashSet, *arguments, **options) -> None:
-        super().__init__(known, *arguments, **options)
+        super().__init__(known, *arguments, isolation="in-process", **options)
         self._opened = BrokenIndex()
 
 
@@ -179,6 +188,12 @@ def test_an_unknown_engine_is_refused_at_once(known):
     """A wrong name is told when the scanner is made, not at the first picture."""
     with pytest.raises(UnknownNameError, match="abacus"):
         Scanner(known, engine="abacus")
+
+
+def test_an_unknown_isolation_is_refused_at_once(known):
+    """So that nobody believes in an isolation that is none."""
+    with pytest.raises(UnknownNameError, match="jail"):
+        IsolatedScanner(known, isolation="jail")
 
 
 def test_warming_up_changes_no_verdict(scanner):

@@ -168,9 +168,8 @@ def _add(builder: HashSetBuilder, source: Path) -> None:
     if source.is_dir():
         files = find_files(source)
         with progress(f"hashing {source}", len(files)) as bar:
-            for entry in read_pictures(files, source, builder.settings.name, refuse):
-                if entry is not None:
-                    builder.add(entry)
+            for entries in read_pictures(files, source, builder.settings.name, refuse):
+                builder.add_all(entries)
                 bar.advance(TASK)
     elif source.suffix.lower() in LIST_SUFFIXES:
         builder.add_all(read_hash_list(source, builder.settings.name, refuse))
@@ -192,6 +191,7 @@ def _facts(known: HashSet) -> dict[str, str | int]:
         "name": header.name,
         "epoch": header.epoch,
         "entries": header.count,
+        "videos": len(known.videos),
         "algorithm": header.algorithm,
         "bits": header.bits,
         "radius": header.radius,

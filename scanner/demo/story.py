@@ -65,7 +65,8 @@ def _build_list(console: Console, folder: Path) -> HashSet:
     paths = [pictures.find(name) for name in pictures.KNOWN]
     builder = HashSetBuilder("demo list")
     for path in paths:
-        builder.add_all(entry for entry in read_pictures([path], path.parent, "pdq", lambda _: None) if entry)
+        for entries in read_pictures([path], path.parent, "pdq", lambda _: None):
+            builder.add_all(entries)
     builder.write(folder / "known.prescan")
     known = HashSet.open(folder / "known.prescan")
     console.print(f"1. A list of [b]{len(known)}[/b] known photographs was built: {', '.join(pictures.KNOWN)}.")

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from scanner.hashing import imagehashes
-from scanner.hashing.pdq import pdq, pdq_512, quality_of
-from scanner.media import Accuracy, Limits, Source, decode
+from scanner.hashing.pdq import pdq, pdq_512, pdq_scaled, quality_of
+from scanner.media import Accuracy, Limits, Media, Picture, Source, decode
 from scanner.profiles import algorithm_named
-from scanner.types import HashedPicture, PerceptualHash
+from scanner.types import HashedFrame, HashedMedia, HashedPicture, PerceptualHash
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -91,6 +91,35 @@ def hash_picture(
         UnknownNameError: no such algorithm.
     """
     settings = algorithm_named(algorithm)
-    if not HASHERS[settings.name].tolerates_fast_decode:
-        accuracy = Accuracy.REFERENCE
-    return hash_pixels(decode(source, accuracy=accuracy, limits=limits).pixels, algorithm)
+    return _hashed(decode(source, accuracy=_accuracy_for(settings.name, accuracy), limits=limits), settings.name)
+
+
+def hash_media(
+    source: Source,
+    algorithm: str = "pdq",
+    *,
+    accuracy: Accuracy = Accuracy.REFERENCE,
+    limits: Limits | None = None,
+) -> HashedMedia:
+    """Hash every frame of a picture, an animation or a video that differs from the one before it.
+
+    Args, and errors before the first frame, as for :func:`hash_picture`.
+    """
+    settings = algorithm_named(algorithm)
+    media = Media(source, accuracy=_accuracy_for(settings.name, accuracy), limits=limits)
+    frames: dict[bytes, HashedFrame] = {}
+    for frame in media.frames():
+        known, quality = _hashed(frame.picture, settings.name)
+        frames.setdefault(known.data, HashedFrame(known, quality, frame.seconds))
+    return HashedMedia(tuple(frames.values()), moving=media.moving and len(frames) > 1, complete=media.complete)
+
+
+def _accuracy_for(algorithm: str, wanted: Accuracy) -> Accuracy:
+    return wanted if HASHERS[algorithm].tolerates_fast_decode else Accuracy.REFERENCE
+
+
+def _hashed(picture: Picture, algorithm: str) -> HashedPicture:
+    if picture.scale is None:
+        return hash_pixels(picture.pixels, algorithm)
+    data, quality = pdq_scaled(picture.pixels, picture.scale)  # pdq alone is ever decoded scaled
+    return HashedPicture(PerceptualHash(algorithm, data), quality)

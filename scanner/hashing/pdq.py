@@ -18,6 +18,8 @@ import numpy.typing as npt
 
 from scanner.errors import HashShapeError
 from scanner.hashing import _kernels as kernels
+from scanner.hashing import _scaled_kernels as scaled_kernels
+from scanner.media import Scale
 
 SMALLEST_SIDE = 5
 """Pictures with a shorter side have no hash: all zeros and quality 0, as published."""
@@ -82,6 +84,40 @@ def pdq(pixels: U8) -> tuple[bytes, int]:
     return _bits(coefficients), quality
 
 
+def pdq_scaled(pixels: U8, scale: Scale) -> tuple[bytes, int]:
+    """Hash a picture that was decoded scaled down, with the filter of the stored size.
+
+    Args:
+        pixels: luma; shape ``(h, w)``, uint8, contiguous.
+        scale: what each of them stands for.
+
+    Returns:
+        the hash, 32 bytes, and the quality, 0 to 100; nearly those of :func:`pdq` at the stored size (README, Which
+        pixels are hashed).
+
+    Raises:
+        HashShapeError: another shape or dtype, a scale of another size, or one that leaves too few pixels to filter.
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim != 2:
+        raise HashShapeError(f"scaled pixels are uint8 of shape (h, w), not {pixels.dtype} of shape {pixels.shape}")
+    sides = []
+    for length, size, before in zip(pixels.shape, (scale.height, scale.width), scale.before, strict=True):
+        width = scaled_kernels.reach(size, scale.block)
+        if length != -(-(size + before) // scale.block) or not 0 <= before < scale.block or length < width:
+            raise HashShapeError(f"pixels of shape {pixels.shape} are no picture scaled by {scale}")
+        first, weights = np.empty(kernels.SIDE, np.int64), np.zeros((kernels.SIDE, width), np.float32)
+        scaled_kernels.weights_into(size, scale.block, before, first, weights)
+        sides.append((first, weights))
+    pixels = pixels.view()
+    pixels.setflags(write=False)  # numba compiles anew for writable arrays
+    lines = np.zeros((kernels.SIDE, pixels.shape[1]), np.float32)
+    sample = np.empty((kernels.SIDE, kernels.SIDE), np.float32)
+    (first_y, weights_y), (first_x, weights_x) = sides
+    scaled_kernels.project_into(pixels, first_y, weights_y, first_x, weights_x, lines, sample)
+    coefficients, quality = _coefficients_of(sample)
+    return _bits(coefficients), quality
+
+
 def pdq_512(pixels: U8) -> tuple[bytes, int]:
     """Hash a picture in the 512 x 512 lineage; arguments, results and errors as for :func:`pdq`."""
     _check(pixels)
@@ -124,10 +160,13 @@ def _check(pixels: U8) -> None:
 def _coefficients(pixels: U8) -> tuple[F32, int]:
     _check(pixels)
     height, width = pixels.shape[:2]
-    coefficients = np.zeros((kernels.KEPT, kernels.KEPT), np.float32)
     if min(height, width) < SMALLEST_SIDE:
-        return coefficients, 0
-    sample = _sample(np.ascontiguousarray(pixels))
+        return np.zeros((kernels.KEPT, kernels.KEPT), np.float32), 0
+    return _coefficients_of(_sample(np.ascontiguousarray(pixels)))
+
+
+def _coefficients_of(sample: F32) -> tuple[F32, int]:
+    coefficients = np.empty((kernels.KEPT, kernels.KEPT), np.float32)
     half = np.empty((kernels.KEPT, kernels.SIDE), np.float32)
     kernels.dct_into(sample, _BASIS, _BASIS_T, half, coefficients)
     return coefficients, min(100, int(kernels.gradient_sum(sample)) // 90)

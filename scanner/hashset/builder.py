@@ -68,6 +68,7 @@ class HashSetBuilder:
         self._labels = array("I")
         self._label_numbers: dict[str, int] = {}
         self._seen: set[tuple[bytes, int, int]] = set()
+        self._videos: Counter[int] = Counter()
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -100,6 +101,8 @@ class HashSetBuilder:
             self.refused["repeated"] += 1
             return False
         self._seen.add(key)
+        if entry.video:
+            self._videos[cluster] += 1
         self._codes += entry.hash.data
         self._clusters.append(cluster)
         self._labels.append(label)
@@ -156,7 +159,8 @@ class HashSetBuilder:
 
         Raises:
             StorageError: the file can't be written; what was there before is untouched.
-            HashShapeError: there are too many entries for the tables, or ``compact`` is not for this algorithm.
+            HashShapeError: there are too many entries for the tables, ``compact`` is not for this algorithm, or a
+                picture is in the cluster of a video.
         """
         sections = {
             "codes": layout.faiss_prefix(self.settings.bits, len(self)) + self._codes,
@@ -164,6 +168,8 @@ class HashSetBuilder:
             "labels": np.array(self._labels, "<u4").tobytes(),
             "label_texts": json.dumps(list(self._label_numbers)).encode("ascii"),
         }
+        if self._videos:
+            sections["videos"] = self._video_records()
         if engine_for(len(self)) != "flat":
             from scanner.index.tables import COMPACT, MULTI, build_tables
 
@@ -184,6 +190,16 @@ class HashSetBuilder:
         parts = [piece for name in sections for piece in (sections[name], layout.padding(len(sections[name])))]
         replace_file(Path(path), [*parts, header, layout.footer(position, header)])
         return hashlib.sha256(header).digest()
+
+    def _video_records(self) -> bytes:
+        records = np.array(sorted(self._videos.items()), "<u8")
+        clusters = np.array(self._clusters, "<u8")
+        places = np.minimum(np.searchsorted(records[:, 0], clusters), len(records) - 1)
+        held = np.bincount(places[records[places, 0] == clusters], minlength=len(records))
+        mixed = records[held != records[:, 1], 0]
+        if len(mixed):
+            raise HashShapeError(f"cluster {mixed[0]} is a video's and a picture's; give them different clusters")
+        return records.tobytes()
 
 
 def replace_file(path: Path, parts: Iterable[bytes | bytearray]) -> None:

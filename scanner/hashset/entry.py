@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from scanner.types import PerceptualHash
+from scanner.types import HashedMedia, PerceptualHash
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,23 @@ class Entry:
         cluster: number shared by entries that show the same picture; left out, it is derived from the hash, so the
             same hash keeps its cluster from epoch to epoch.
         quality: the picture's quality, if known.
+        video: whether it is a frame of a video or an animation; its frames share a cluster, which no picture has.
     """
 
     hash: PerceptualHash
     label: str = ""
     cluster: int | None = None
     quality: int | None = None
+    video: bool = False
+
+
+def entries_of(media: HashedMedia, label: str = "") -> list[Entry]:
+    """Make entries of media: of a picture one, of each page one, of a video or an animation one a frame."""
+    if not media.moving:
+        return [Entry(frame.hash, label, quality=frame.quality) for frame in media.frames]
+    names = hashlib.sha256(b"video\0" + b"".join(sorted(frame.hash.data for frame in media.frames))).digest()
+    cluster = int.from_bytes(names[:8])
+    return [Entry(frame.hash, label, cluster, frame.quality, video=True) for frame in media.frames]
 
 
 def cluster_of(known: PerceptualHash) -> int:

@@ -14,6 +14,7 @@ Layout::
     clusters   count x u64
     labels     count x u32, each a position in label_texts
     label_texts  JSON array of the distinct labels, ASCII
+    videos     only if there are some: u64 cluster, u64 number of entries that are its frames; clusters ascending
     tables     only in larger sets: the search tables of the codes (scanner.index.tables)
     removed    only in a delta: i64 positions in the base that no longer count, ascending
     header     JSON object, keys sorted, ASCII (HEADER_KEYS); names each section's offset, length, SHA-256
@@ -36,8 +37,9 @@ from scanner.profiles import ALGORITHMS
 FORMAT_VERSION = 1
 MAGIC = b"PRESCAN\x01"
 ALIGNMENT = 64
-SECTIONS = ("codes", "clusters", "labels", "label_texts", "tables", "removed")
-OPTIONAL = frozenset({"tables", "removed"})
+VIDEO_BYTES = 16
+SECTIONS = ("codes", "clusters", "labels", "label_texts", "videos", "tables", "removed")
+OPTIONAL = frozenset({"videos", "tables", "removed"})
 LARGEST_HEADER = 1 << 20
 
 _FOOTER = struct.Struct("<QQ32s8s")
@@ -141,6 +143,10 @@ class Header:
             "clusters": 8 * self.count,
             "labels": 4 * self.count,
         }
+        if "videos" in self.sections and (
+            self.sections["videos"].length % VIDEO_BYTES or not self.sections["videos"].length
+        ):
+            raise HashSetError("the hash set's videos are no whole records")
         if "removed" in self.sections and self.sections["removed"].length % 8:
             raise HashSetError("the hash set's removals are no whole numbers")
         if not set(SECTIONS) - OPTIONAL <= set(self.sections) <= set(SECTIONS) or any(

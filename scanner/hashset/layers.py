@@ -92,6 +92,24 @@ class LayeredSet:
             return self.below.match_at(index, distance)
         return replace(self.above.match_at(index - below, distance), index=index)
 
+    def clusters_at(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+        """As :meth:`HashSet.clusters_at`; the positions are those in the whole."""
+        clusters = np.empty(len(indices), np.uint64)
+        lower = indices < self.below.positions
+        clusters[lower] = self.below.clusters_at(indices[lower])
+        clusters[~lower] = self.above.clusters_at(indices[~lower] - self.below.positions)
+        return clusters
+
+    def video_frames(self, clusters: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+        """As :meth:`HashSet.video_frames`; frames that were removed count no more."""
+        frames = self.below.video_frames(clusters) + self.above.video_frames(clusters)
+        if len(self._removed) and frames.any():
+            gone = self.below.clusters_at(self._removed)
+            kinds, counts = np.unique(gone, return_counts=True)
+            places = np.minimum(np.searchsorted(kinds, clusters), len(kinds) - 1)
+            frames -= np.where((frames > 0) & (kinds[places] == clusters), counts[places], 0)
+        return frames
+
     def numbered_entries(self) -> Iterator[tuple[int, Entry]]:
         """Every entry that counts, with its position."""
         gone = set(self.gone.tolist())

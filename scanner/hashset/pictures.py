@@ -1,4 +1,4 @@
-"""Read a folder of pictures as entries."""
+"""Read a folder of pictures and videos as entries."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from scanner.errors import MediaError, StorageError
-from scanner.hashing import hash_picture
-from scanner.hashset.entry import Entry
+from scanner.hashing import hash_media
+from scanner.hashset.entry import Entry, entries_of
 
 Refuse = Callable[[str], None]
 
@@ -32,8 +32,8 @@ def find_files(folder: Path) -> list[Path]:
     return sorted(path for path in found if path.is_file())
 
 
-def read_pictures(files: list[Path], folder: Path, algorithm: str, refuse: Refuse) -> Iterator[Entry | None]:
-    """Hash pictures at full accuracy, one entry a file, labelled with its path below the folder.
+def read_pictures(files: list[Path], folder: Path, algorithm: str, refuse: Refuse) -> Iterator[list[Entry]]:
+    """Hash pictures, animations and videos at full accuracy, labelled with their paths below the folder.
 
     Args:
         files: the files, as :func:`find_files` gives them.
@@ -42,13 +42,13 @@ def read_pictures(files: list[Path], folder: Path, algorithm: str, refuse: Refus
         refuse: called with the reason for each file that is no picture.
 
     Yields:
-        an entry, or None for a refused file, so that progress can be shown.
+        the entries of each file, none of a refused one.
     """
     for path in files:
         try:
-            known, quality = hash_picture(path, algorithm)
+            media = hash_media(path, algorithm)
         except MediaError as error:
             refuse(error.fault.value)
-            yield None
+            yield []
         else:
-            yield Entry(known, path.relative_to(folder).as_posix(), quality=quality)
+            yield entries_of(media, path.relative_to(folder).as_posix())

@@ -23,6 +23,8 @@ from scanner.index.tables import check_tables
 from scanner.profiles import ALGORITHMS, AlgorithmSettings
 from scanner.types import Match, PerceptualHash
 
+_NO_VIDEOS: npt.NDArray[np.uint64] = np.empty((0, 2), np.uint64)
+
 
 class Check(StrEnum):
     """How much of a file is checked when it is opened. Header, structure and the labels' texts always are.
@@ -52,6 +54,7 @@ class HashSet:
         codes: packed hashes; shape ``(n, bits // 8)``, uint8.
         clusters: shape ``(n,)``, uint64.
         labels: numbers of the entries' labels; shape ``(n,)``, uint32.
+        videos: clusters that are videos, ascending, and the number of entries of each; shape ``(v, 2)``, uint64.
         tables: the block of search tables, uint8, or None in small sets.
     """
 
@@ -66,6 +69,7 @@ class HashSet:
         self.clusters = self._bytes("clusters").view("<u8")
         self.tables = self._bytes("tables") if "tables" in header.sections else None
         self.labels = self._bytes("labels").view("<u4")
+        self.videos = self._bytes("videos").view("<u8").reshape(-1, 2) if "videos" in header.sections else _NO_VIDEOS
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, check: Check = Check.FULL) -> HashSet:
@@ -140,7 +144,7 @@ class HashSet:
         """Give the file back; again is no error. Anything made from the set must no longer be used."""
         if self._verifier is not None:
             self._verifier.join()
-        for name in ("codes", "clusters", "tables", "labels"):
+        for name in ("codes", "clusters", "tables", "labels", "videos"):
             self.__dict__.pop(name, None)
         with suppress(BufferError):  # an index still looks at it: the mapping goes when the index does
             self._file.close()
@@ -187,10 +191,23 @@ class HashSet:
         """Describe an entry that a search found at a distance."""
         return Match(index, distance, int(self.clusters[index]), self.label_at(index))
 
+    def clusters_at(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+        """The clusters of entries."""
+        return self.clusters[indices]
+
+    def video_frames(self, clusters: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+        """How many frames the videos of these clusters have; 0 for clusters of pictures."""
+        if not len(self.videos):
+            return np.zeros(len(clusters), np.int64)
+        places = np.minimum(np.searchsorted(self.videos[:, 0], clusters), len(self.videos) - 1)
+        return np.where(self.videos[places, 0] == clusters, self.videos[places, 1], 0).astype(np.int64)
+
     def entries(self) -> Iterator[Entry]:
         """Every entry in order, as a builder takes it."""
+        videos = set(self.videos[:, 0].tolist())
         for index in range(len(self)):
-            yield Entry(self.hash_at(index), self.label_at(index), int(self.clusters[index]))
+            cluster = int(self.clusters[index])
+            yield Entry(self.hash_at(index), self.label_at(index), cluster, video=cluster in videos)
 
     def numbered_entries(self) -> Iterator[tuple[int, Entry]]:
         """Every entry with its position."""
@@ -226,6 +243,11 @@ def verify_sections(file: memoryview, header: layout.Header, texts: int) -> None
     labels = np.frombuffer(file, "<u4", header.count, part.offset)
     if header.count and int(labels.max()) >= texts:
         raise HashSetError("an entry's label is not in the set")
+    if "videos" in header.sections:
+        part = header.sections["videos"]
+        videos = np.frombuffer(file, "<u8", part.length // 8, part.offset).reshape(-1, 2)
+        if not (videos[1:, 0] > videos[:-1, 0]).all() or not videos[:, 1].all():
+            raise HashSetError("the set's videos are not in order, or one has no frames")
 
 
 def _verify(file: memoryview, header: layout.Header, name: str) -> None:

@@ -1,4 +1,4 @@
-"""How much a picture may ask of us."""
+"""How much media may ask of us."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ class Limits:
 
     Attributes:
         max_bytes: largest file; the default is above what messengers let through.
-        max_pixels: largest width x height. The default is Pillow's own line (1 GiB / 4 / 3 pixels): at three
-            bytes a pixel a picture never takes more than a quarter of a gibibyte. Pillow itself refuses pictures of
-            more than twice its line, whatever is set here.
+        max_pixels: largest width x height of what is decoded; a JPEG that is decoded scaled down counts as what it is
+            scaled to. The default is Pillow's own line (1 GiB / 4 / 3 pixels): at three bytes a pixel a picture never
+            takes more than a quarter of a gibibyte. Pillow itself refuses pictures of more than twice its line,
+            whatever is set here.
+        max_frames: frames of an animation or video that are hashed; of a video with more seconds, evenly spread ones.
+        max_total_pixels: pixels of all frames of an animation or of all pages together; the first frame is always
+            decoded.
     """
 
     max_bytes: int = 256 * 1024 * 1024
     max_pixels: int = 1024**3 // 4 // 3
+    max_frames: int = 256
+    max_total_pixels: int = 1024**3 // 4

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 BACKGROUND = 255
 """Grey level under transparent pixels."""
 
+_STRIP = 64  # rows
+
 _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
 
@@ -57,7 +59,7 @@ def flatten(image: Image.Image, stored: str = "") -> Image.Image:
     if mode == "La":
         image = image.convert("LA")
     if mode in _ALPHA_MODES or (mode == "P" and "transparency" in image.info):
-        return _composited(image.convert("RGBA"))
+        return _composited(image if mode == "RGBA" else image.convert("RGBA"))
     if mode in {"P", "CMYK", "YCbCr", "HSV", "LAB"}:
         return image.convert("RGB")
     if mode == "I" or mode.startswith("I;16"):
@@ -79,12 +81,17 @@ def _key_level_on_white(grey: Image.Image, key: object, step: int) -> Image.Imag
 
 
 def _composited(rgba: Image.Image) -> Image.Image:
+    """Lay a picture on white, a strip at a time: whole, it would be in memory four times over."""
     from PIL import Image
 
     if rgba.getchannel("A").getextrema() == (255, 255):
         return rgba.convert("RGB")
-    ground = Image.new("RGBA", rgba.size, (BACKGROUND, BACKGROUND, BACKGROUND, 255))
-    return Image.alpha_composite(ground, rgba).convert("RGB")
+    flat = Image.new("RGB", rgba.size)
+    for top in range(0, rgba.height, _STRIP):
+        strip = rgba.crop((0, top, rgba.width, min(top + _STRIP, rgba.height)))
+        ground = Image.new("RGBA", strip.size, (BACKGROUND, BACKGROUND, BACKGROUND, 255))
+        flat.paste(Image.alpha_composite(ground, strip).convert("RGB"), (0, top))
+    return flat
 
 
 def _upper_byte(image: Image.Image) -> Image.Image:

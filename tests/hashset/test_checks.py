@@ -130,7 +130,7 @@ def test_a_scanner_on_a_corrupt_file_gives_an_error_verdict(section, astronaut, 
     data = small_path.read_bytes()
     flipped_at(small_path, data, places_of(data, (section,))[-1])
     with HashSet.open(small_path, check=Check.DEFERRED) as known:
-        scanner = Scanner(known)
+        scanner = Scanner(known, isolation="in-process")
         for _ in range(2):
             verdict = scanner.scan(astronaut)
             assert (verdict.outcome, verdict.matches) == (Outcome.ERROR, ())
@@ -190,10 +190,10 @@ def test_a_scan_that_matches_a_damaged_label_gives_an_error_verdict(astronaut, t
     builder.write(tmp_path / "set")
     data = (tmp_path / "set").read_bytes()
     with HashSet.open(tmp_path / "set", check=Check.TRUSTED) as known:
-        assert Scanner(known).scan(astronaut).outcome is Outcome.MATCH
+        assert Scanner(known, isolation="in-process").scan(astronaut).outcome is Outcome.MATCH
     flipped_at(tmp_path / "set", data, places_of(data, ("labels",))[-1])
     with HashSet.open(tmp_path / "set", check=Check.TRUSTED) as known:
-        assert Scanner(known).scan(astronaut).outcome is Outcome.ERROR
+        assert Scanner(known, isolation="in-process").scan(astronaut).outcome is Outcome.ERROR
 
 
 def test_closing_while_a_check_runs_ends_it(large_path):

@@ -363,7 +363,7 @@ def test_a_scanner_matches_entries_of_every_layer(astronaut, photographs, tmp_pa
     seen = []
     for count in (1, 2, 3):
         with open_layers(paths[0], paths[1:count]) as layers:
-            scanner = Scanner(layers)
+            scanner = Scanner(layers, isolation="in-process")
             scanner.warm_up()
             verdicts = [scanner.scan(path) for path in (astronaut, coffee)]
             del scanner

@@ -55,19 +55,19 @@ def test_a_missing_folder_is_a_storage_error(tmp_path):
 
 @pytest.mark.parametrize("algorithm", HASHERS)
 def test_pictures_are_hashed_and_other_files_counted(folder, algorithm, astronaut):
-    """One answer a file: an entry labelled with its path, or None and the reason."""
+    """One answer a file: an entry labelled with its path, or nothing and the reason."""
     refused: Counter[str] = Counter()
     entries = list(read_pictures(find_files(folder), folder, algorithm, lambda reason: refused.update([reason])))
     known, quality = hash_picture(astronaut, algorithm)
     flat, _ = hash_picture(folder / "a.gif", algorithm)
     assert entries == [
-        Entry(flat, "a.gif", None, 0),
-        Entry(known, "b.png", None, quality),
-        Entry(known, "below/ä.png", None, quality),
-        None,
-        None,
-        None,
-        None,
+        [Entry(flat, "a.gif", None, 0)],
+        [Entry(known, "b.png", None, quality)],
+        [Entry(known, "below/ä.png", None, quality)],
+        [],
+        [],
+        [],
+        [],
     ]
     assert refused == {"too-large": 1, "damaged": 1, "not-a-picture": 2}
 
@@ -78,5 +78,5 @@ def test_files_removed_in_the_meantime_are_counted(folder):
     files[0].unlink()
     refused: Counter[str] = Counter()
     entries = list(read_pictures(files, folder, "pdq", lambda reason: refused.update([reason])))
-    assert [entry is None for entry in entries] == [True, False]
+    assert [len(each) for each in entries] == [0, 1]
     assert refused == {"unreadable": 1}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scanner.media import Accuracy, decode
+from scanner.media import Accuracy, Scale, decode
 from scanner.media.decode import FAST_SHORT_SIDE
 from tests.conftest import encoded, smooth
 
@@ -15,13 +15,13 @@ from tests.conftest import encoded, smooth
     ("width", "height", "divisor"),
     [
         (1023, 700, 1),
-        (2047, 3000, 1),
-        (2048, 2048, 2),
-        (2049, 4000, 2),
-        (4100, 2100, 2),
-        (4096, 4200, 4),
-        (8300, 1030, 1),
-        (8300, 8200, 8),
+        (1023, 3000, 1),
+        (1024, 1024, 2),
+        (1025, 4000, 2),
+        (2100, 1100, 2),
+        (2048, 2200, 4),
+        (8300, 1022, 1),
+        (4300, 4097, 8),
     ],
 )
 def test_fast_decoding_keeps_the_short_side(width, height, divisor):
@@ -31,6 +31,7 @@ def test_fast_decoding_keeps_the_short_side(width, height, divisor):
     assert picture.pixels.shape == (-(-height // divisor), -(-width // divisor))
     assert (picture.width, picture.height) == (width, height)
     assert divisor == 1 or min(picture.pixels.shape) >= FAST_SHORT_SIDE
+    assert picture.scale == (None if divisor == 1 else Scale(height, width, divisor, (0, 0)))
 
 
 def test_fast_decoding_gives_the_luma_of_a_colour_jpeg():
