@@ -17,14 +17,17 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Call each function once a round, in turn, so that a change of the machine's speed meets all of them.
+    """Call each function once a round, so that a change of the machine's speed meets all of them.
+
+    Each round begins with another one, as what ran before leaves its traces in the caches.
 
     Returns:
         seconds, one a round, by name. One round before the first is not counted.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
-        for name, run in runs.items():
+        turn = number % len(runs)
+        for name, run in (*list(runs.items())[turn:], *list(runs.items())[:turn]):
             started = time.perf_counter()
             run()
             if number:

@@ -1,8 +1,8 @@
 """Hits of a picture's or a video's frames to matches.
 
 Rules, in the manner of vPDQ: frames that are too flat, and repeated ones, are not counted. A picture on the list
-matches if any frame is within the radius of it. A video on the list matches if enough of the sent frames are near frames
-of it, and enough of its frames near sent ones; it is told once, by its nearest frame.
+matches if any frame is within the radius of it. A video on the list matches if enough of the sent frames are near
+frames of it, and enough of its frames near sent ones; it is told once, by its nearest frame.
 """
 
 from __future__ import annotations

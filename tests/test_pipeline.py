@@ -9,6 +9,7 @@ import io
 import math
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -18,17 +19,20 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from PIL import Image
 
-from scanner.errors import UnknownNameError
-from scanner.hashing import hash_picture
+from scanner.errors import SandboxError, UnknownNameError
+from scanner.hashing import hash_media, hash_picture
 from scanner.hashset import Entry, HashSet, HashSetBuilder
+from scanner.hashset.entry import entries_of
 from scanner.index import Hits
 from scanner.media import Limits
 from scanner.outbox import Outbox
 from scanner.pipeline import Checkpoint
 from scanner.pipeline import Scanner as IsolatedScanner
 from scanner.profiles import PROFILES
-from scanner.types import Action, Outcome, Verdict
+from scanner.sandbox import IsolatedHasher
+from scanner.types import Action, Outcome, Verdict, VideoMatch
 from scanner.vouchers import DeviceSealer, Payload, Voucher
+from tests.sandbox.test_isolated import EVIL
 
 DEVICE = Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
 OPENER = X25519PrivateKey.from_private_bytes(bytes([3]) * 32)
@@ -251,6 +255,92 @@ def test_eight_threads_share_one_scanner(scanner):
     expected = {each: scanner.scan(each) for each in set(media)}
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(scanner.scan, media)) == [expected[each] for each in media]
+
+
+def animation(*seeds: int, **options) -> bytes:
+    """The pictures one after the other, as lossless WebP."""
+    frames = [Image.open(io.BytesIO(picture(seed))) for seed in seeds]
+    file = io.BytesIO()
+    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:], duration=500, lossless=True, **options)
+    return file.getvalue()
+
+
+def test_a_known_picture_in_an_animation_matches(scanner):
+    """Wherever it is, and the verdict says when it is shown."""
+    verdict = scanner.scan(animation(7, 8, 1, 9))
+    assert (verdict.outcome, verdict.frames) == (Outcome.MATCH, 4)
+    assert [(match.label, match.seconds, match.video) for match in verdict.matches] == [
+        ("exact", 1.0, None), ("near", 1.0, None),
+    ]  # fmt: skip
+    assert verdict.hash == hash_picture(KNOWN).hash
+    assert verdict.reason.endswith("1.0 seconds in")
+
+
+def test_flat_frames_are_not_searched(scanner):
+    """A frame that is too flat does not make the others too flat."""
+    frames = [Image.open(io.BytesIO(data)) for data in (FLAT, KNOWN)]
+    file = io.BytesIO()
+    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    verdict = scanner.scan(file.getvalue())
+    assert (verdict.outcome, verdict.frames) == (Outcome.MATCH, 2)
+
+
+def test_a_known_animation_matches_by_its_share(tmp_path):
+    """The list's maker hashed the whole; what is sent is a part of it, and half of something else."""
+    builder = HashSetBuilder("moving")
+    builder.add_all(entries_of(hash_media(animation(*range(20, 30))), "clip"))
+    builder.write(tmp_path / "set")
+    with HashSet.open(tmp_path / "set") as known:
+        scanner = Scanner(known)
+        (match,) = scanner.scan(animation(*range(22, 27))).matches
+        assert (match.label, match.video) == ("clip", VideoMatch(1.0, 0.5))
+        assert scanner.scan(animation(22, 23, 40, 41)).outcome is Outcome.NO_MATCH
+        assert scanner.scan(animation(*range(20, 24), 40)).outcome is Outcome.MATCH
+
+
+def test_frames_that_were_left_out_are_told(known):
+    """No match in a part of the frames is not no match."""
+    verdict = Scanner(known, limits=Limits(max_frames=2)).scan(animation(7, 8, 1, 9))
+    assert (verdict.outcome, verdict.frames) == (Outcome.NO_MATCH, 2)
+    assert verdict.reason.endswith("only 2 of its frames could be looked at")
+
+
+@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize(
+    ("action", "outcome"), [(b"crash", Outcome.UNSCANNABLE), (b"hang", Outcome.TIMEOUT), (b"eat", Outcome.UNSCANNABLE)]
+)
+def test_a_decoder_that_was_taken_over_ends_in_the_profiles_verdict(known, name, action, outcome):
+    """In bounded time, and the next picture is judged as any other."""
+    profile = dataclasses.replace(PROFILES[name], time_limit=1.0)
+    with IsolatedScanner(known, profile) as scanner:
+        scanner._hasher = IsolatedHasher(command=EVIL, memory=1 << 28)
+        scanner.warm_up()
+        started = time.monotonic()
+        verdict = scanner.scan(action)
+        assert time.monotonic() - started < 5
+        assert verdict.outcome is outcome
+        assert verdict.action is profile.action_for(outcome)
+        assert scanner.scan(KNOWN).outcome is Outcome.MATCH
+
+
+def test_an_asynchronous_scan_stops_the_decoder_that_hangs(known):
+    """The event loop goes on, and the worker is gone."""
+    profile = dataclasses.replace(PROFILES["strict"], time_limit=1.0)
+    with IsolatedScanner(known, profile) as scanner:
+        scanner._hasher = IsolatedHasher(command=EVIL)
+        scanner.warm_up()
+        verdict = asyncio.run(scanner.scan_async(b"hang"))
+        assert verdict.outcome is Outcome.TIMEOUT
+        assert scanner._hasher._count == 0
+
+
+def test_a_decoder_that_can_not_be_started_is_an_error_verdict(known):
+    """A fault of this machine, by the profile."""
+    with IsolatedScanner(known) as scanner:
+        scanner._hasher = IsolatedHasher(command=("/nowhere/python",))
+        assert scanner.scan(KNOWN).outcome is Outcome.ERROR
+        with pytest.raises(SandboxError):
+            scanner.warm_up()
 
 
 @pytest.fixture

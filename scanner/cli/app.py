@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import scanner
-from scanner.cli import demo, hashing, hashset, intake, keys, scan
+from scanner.cli import demo, doctor, hashing, hashset, intake, keys, scan
 from scanner.cli.output import EXIT_INTERRUPTED, fail
 from scanner.errors import ScannerError
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command("hash")(hashing.hash_files)
 app.command("scan")(scan.scan_files)
 app.command("demo")(demo.run_demo)
+app.command("doctor")(doctor.run_doctor)
 app.add_typer(hashset.app, name="hashset")
 app.add_typer(keys.app, name="keys")
 app.add_typer(intake.app, name="intake")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,9 @@ from scanner.types import Outcome, Verdict
 
 
 def scan_files(
-    paths: Annotated[list[Path], typer.Argument(help="Pictures or folders.", metavar="PATH...", show_default=False)],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Pictures, videos or folders.", metavar="PATH...", show_default=False)
+    ],
     hashset: Annotated[Path, typer.Option("--hashset", "-s", help="The list to check against.", show_default=False)],
     delta: Annotated[
         list[Path] | None, typer.Option(help="A delta on top of the list; oldest first, may be repeated.")
@@ -22,11 +25,15 @@ def scan_files(
     profile: Annotated[
         str, typer.Option("--profile", "-p", help="standard, report-only or strict.", metavar="NAME")
     ] = "standard",
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Decode in this process: quicker to start, and nothing is confined.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Check pictures against a hash set.
+    """Check pictures, animations and videos against a hash set.
 
-    Nothing is sent anywhere. Exit code 0: no match; 10: at least one match; 2: a picture could not be checked.
+    They are decoded in another process that can do nothing else (scanner doctor says what holds it). Nothing is sent
+    anywhere. Exit code 0: no match; 10: at least one match; 2: a picture could not be checked.
 
     Example: scanner scan --hashset known.prescan holiday.jpg
     """
@@ -38,8 +45,12 @@ def scan_files(
     if not files:
         fail("no files in the folder; give pictures, or a folder that holds some")
     outcomes = set()
-    with open_layers(hashset, delta or ()) as known, progress("scanning", len(files)) as bar:
-        scanner = Scanner(known, chosen)
+    with (
+        open_layers(hashset, delta or ()) as known,
+        Scanner(known, chosen, isolation="in-process" if in_process else "isolated") as scanner,
+        progress("scanning", len(files)) as bar,
+    ):
+        scanner.warm_up()
         for path in files:
             started = time.perf_counter()
             verdict = scanner.scan(path)
@@ -69,8 +80,7 @@ def _fields(path: Path, verdict: Verdict, milliseconds: float) -> dict[str, Any]
         "reason": verdict.reason,
         "hash": verdict.hash.hex if verdict.hash else None,
         "quality": verdict.quality,
-        "matches": [
-            {"index": m.index, "distance": m.distance, "cluster": m.cluster, "label": m.label} for m in verdict.matches
-        ],
+        "frames": verdict.frames,
+        "matches": [asdict(match) for match in verdict.matches],
         "milliseconds": round(milliseconds, 3),
     }

@@ -95,6 +95,13 @@ def available() -> tuple[str, ...]:
     return tuple(names)
 
 
+def missing() -> tuple[Plugin, ...]:
+    """The formats that can't be read because their extra is not installed; load :func:`available` first."""
+    from PIL import Image
+
+    return tuple(plugin for plugin in _PLUGINS if plugin.name not in Image.OPEN)
+
+
 def allowed() -> tuple[str, ...]:
     """The formats Pillow may try; those of extras only once they are loaded."""
     from PIL import Image
@@ -170,9 +177,7 @@ def check_scans(data: bytes, pixels: int, max_pixels: int, max_total_pixels: int
         if scans > 1 and scans > most:
             raise MediaError(MediaFault.TOO_LARGE, f"the picture of {pixels:,} pixels has more than {most:,} scans")
     if (progressive or scans > 1) and pixels > max_pixels:
-        raise MediaError(
-            MediaFault.TOO_LARGE, f"the picture has {pixels:,} pixels; the limit is {max_pixels:,} pixels"
-        )
+        raise MediaError(MediaFault.TOO_LARGE, f"the picture has {pixels:,} pixels; the limit is {max_pixels:,} pixels")
 
 
 def _jpeg_bits(data: bytes) -> int | None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scanner.errors import MediaError, MediaFault
 from scanner.media import video
 from scanner.media.decode import Accuracy, Picture, decode_frame, opened
 from scanner.media.limits import Limits
@@ -74,8 +75,10 @@ class Media:
             yield Frame(picture, 0.0)
             if image.format in _SINGLE:
                 return
-            seconds, total, number = 0.0, 0, 1
+            first = image.tell()  # any picture in a HEIC may be the one that is shown first
+            seconds, total, taken, number = 0.0, 0, 1, 0
             while True:
+                number += number == first
                 seconds += _shown(image.info.get("duration"))
                 total += picture.pixels.shape[0] * picture.pixels.shape[1]
                 try:
@@ -85,7 +88,7 @@ class Media:
                 except Exception:  # noqa: BLE001 - hostile bytes can make a decoder raise anything
                     self.complete = False
                     return
-                if number >= bounds.max_frames or total + image.size[0] * image.size[1] > bounds.max_total_pixels:
+                if taken >= bounds.max_frames or total + image.size[0] * image.size[1] > bounds.max_total_pixels:
                     self.complete = False
                     return
                 try:
@@ -96,14 +99,29 @@ class Media:
                 if not np.array_equal(picture.pixels, following.pixels):
                     yield Frame(following, seconds)
                 picture = following
+                taken += 1
                 number += 1
 
     def _video_frames(self) -> Iterator[Frame]:
         bounds = self._bounds
         frames = video.video_frames(self._data, max_pixels=bounds.max_pixels, max_frames=bounds.max_frames)
-        for pixels, seconds in frames:
+        given = 0
+        while True:
+            try:
+                pixels, seconds = next(frames)
+            except StopIteration:
+                return
+            except MediaError:
+                raise
+            except Exception as error:
+                if not given:
+                    what = f"the video is damaged or cut short ({type(error).__name__})"
+                    raise MediaError(MediaFault.DAMAGED, what) from error
+                self.complete = False
+                return
             height, width = pixels.shape
             yield Frame(Picture(pixels, "VIDEO", width, height), seconds)
+            given += 1
 
 
 def _shown(duration: object) -> float:
