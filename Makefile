@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: demo test lint types tests-only bench bench-search clean
+.PHONY: demo test lint types tests-only bench bench-media bench-search clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/scanner demo
@@ -30,6 +30,10 @@ tests-only: $(VENV)/dev.done
 bench: $(VENV)/bench.done
 	$(BIN)/python -m benchmarks.hashing
 	$(BIN)/python -m benchmarks.start
+
+bench-media: $(VENV)/dev.done
+	$(BIN)/python -m benchmarks.decoding
+	$(BIN)/python -m benchmarks.video
 
 bench-search: $(VENV)/bench.done
 	$(BIN)/python -m benchmarks.search

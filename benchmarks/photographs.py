@@ -59,9 +59,11 @@ def photographs() -> list[Path]:
     if folder is None:
         fetch()
     distinct: dict[bytes, Path] = {}
-    for path in sorted(Path(folder or CORPUS).rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.is_file() and path.stat().st_size > SMALLEST_FILE:
-            distinct.setdefault(hashlib.sha256(path.read_bytes()).digest(), path)
+    for place, _, names in os.walk(folder or CORPUS, followlinks=True):
+        for path in (Path(place, name) for name in names):
+            if path.suffix.lower() in SUFFIXES and path.is_file() and path.stat().st_size > SMALLEST_FILE:
+                digest = hashlib.sha256(path.read_bytes()).digest()
+                distinct[digest] = min(path, distinct.get(digest, path))
     if not distinct:
         sys.exit(f"photographs: no JPEG over {SMALLEST_FILE} bytes in {folder or CORPUS}")
     return sorted(distinct.values())

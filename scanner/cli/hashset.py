@@ -37,6 +37,9 @@ def build(
     compact: Annotated[
         bool, typer.Option("--compact", help="Half the memory when searched, at ten to twenty times the time.")
     ] = False,
+    turned: Annotated[
+        bool, typer.Option("--turned", help="List pictures turned and mirrored too: eight times the entries; pdq only.")
+    ] = False,
     radius: Annotated[
         int | None, typer.Option(help="Largest distance that counts as a match.", show_default="the algorithm's")
     ] = None,
@@ -55,7 +58,7 @@ def build(
 
     builder = HashSetBuilder(name or out.stem, algorithm, epoch=epoch, radius=radius, quality_floor=quality_floor)
     for source in sources:
-        _add(builder, source)
+        _add(builder, source, turned=turned)
     if not len(builder):
         fail(f"nothing to list: no source gave an entry{_refusals(builder)}; {out} was not written")
     digest = builder.write(out, compact=compact)
@@ -158,7 +161,7 @@ def _listed(source: Path, builder: HashSetBuilder) -> Iterable[Entry]:
         return list(known.entries())
 
 
-def _add(builder: HashSetBuilder, source: Path) -> None:
+def _add(builder: HashSetBuilder, source: Path, *, turned: bool = False) -> None:
     from scanner.hashset import HashSet, find_files, read_hash_list, read_pictures
     from scanner.hashset.lists import LIST_SUFFIXES
 
@@ -168,7 +171,7 @@ def _add(builder: HashSetBuilder, source: Path) -> None:
     if source.is_dir():
         files = find_files(source)
         with progress(f"hashing {source}", len(files)) as bar:
-            for entries in read_pictures(files, source, builder.settings.name, refuse):
+            for entries in read_pictures(files, source, builder.settings.name, refuse, turned=turned):
                 builder.add_all(entries)
                 bar.advance(TASK)
     elif source.suffix.lower() in LIST_SUFFIXES:

@@ -107,7 +107,6 @@ def _send_and_open(console: Console, folder: Path, known: HashSet, url: str, int
     device_key, opener_key = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
     scanner = Scanner(known)
     scanner.warm_up()
-    scanner.warm_up()
     with Outbox(folder / "outbox.db") as outbox, Courier(url, device_key, intake_key) as courier:
         messenger = Messenger(Checkpoint(scanner, DeviceSealer(device_key, opener_key.public_key()), outbox))
         sent = _send_all(messenger)

@@ -13,8 +13,9 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from scanner.errors import ArgumentError
 from scanner.hashing import imagehashes
-from scanner.hashing.pdq import pdq, pdq_512, pdq_scaled, quality_of
+from scanner.hashing.pdq import Dihedral, pdq, pdq_512, pdq_dihedral, pdq_scaled, quality_of
 from scanner.media import Accuracy, Limits, Media, Picture, Source, decode
 from scanner.profiles import algorithm_named
 from scanner.types import HashedFrame, HashedMedia, HashedPicture, PerceptualHash
@@ -112,6 +113,30 @@ def hash_media(
         known, quality = _hashed(frame.picture, settings.name)
         frames.setdefault(known.data, HashedFrame(known, quality, frame.seconds))
     return HashedMedia(tuple(frames.values()), moving=media.moving and len(frames) > 1, complete=media.complete)
+
+
+def hash_turned(source: Source, algorithm: str = "pdq", *, limits: Limits | None = None) -> tuple[HashedMedia, ...]:
+    """Hash media as it is and in its seven turned and mirrored forms, at full accuracy.
+
+    Returns:
+        eight results, in the order of :class:`Dihedral`.
+
+    Raises:
+        MediaError: as for :func:`hash_picture`.
+        ArgumentError: the algorithm is another than ``pdq``.
+    """
+    if algorithm_named(algorithm).name != "pdq":
+        raise ArgumentError(f"turned forms are hashed by pdq alone, not by {algorithm}")
+    media = Media(source, limits=limits)
+    forms: list[dict[bytes, HashedFrame]] = [{} for _ in Dihedral._fields]
+    for frame in media.frames():
+        hashes, quality = pdq_dihedral(frame.picture.pixels)
+        for form, data in zip(forms, hashes, strict=True):
+            form.setdefault(data, HashedFrame(PerceptualHash("pdq", data), quality, frame.seconds))
+    return tuple(
+        HashedMedia(tuple(form.values()), moving=media.moving and len(form) > 1, complete=media.complete)
+        for form in forms
+    )
 
 
 def _accuracy_for(algorithm: str, wanted: Accuracy) -> Accuracy:

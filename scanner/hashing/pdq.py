@@ -102,9 +102,11 @@ def pdq_scaled(pixels: U8, scale: Scale) -> tuple[bytes, int]:
         raise HashShapeError(f"scaled pixels are uint8 of shape (h, w), not {pixels.dtype} of shape {pixels.shape}")
     sides = []
     for length, size, before in zip(pixels.shape, (scale.height, scale.width), scale.before, strict=True):
-        width = scaled_kernels.reach(size, scale.block)
-        if length != -(-(size + before) // scale.block) or not 0 <= before < scale.block or length < width:
+        if scale.block < 1 or not 0 <= before < scale.block or length != -(-(size + before) // scale.block):
             raise HashShapeError(f"pixels of shape {pixels.shape} are no picture scaled by {scale}")
+        width = scaled_kernels.reach(size, scale.block)
+        if length < width:
+            raise HashShapeError(f"pixels of shape {pixels.shape} are no picture scaled by {scale}: too few to filter")
         first, weights = np.empty(kernels.SIDE, np.int64), np.zeros((kernels.SIDE, width), np.float32)
         scaled_kernels.weights_into(size, scale.block, before, first, weights)
         sides.append((first, weights))

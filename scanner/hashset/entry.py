@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scanner.types import HashedMedia, PerceptualHash
@@ -35,6 +36,21 @@ def entries_of(media: HashedMedia, label: str = "") -> list[Entry]:
     names = hashlib.sha256(b"video\0" + b"".join(sorted(frame.hash.data for frame in media.frames))).digest()
     cluster = int.from_bytes(names[:8])
     return [Entry(frame.hash, label, cluster, frame.quality, video=True) for frame in media.frames]
+
+
+def entries_of_turned(forms: Sequence[HashedMedia], label: str = "") -> list[Entry]:
+    """Make entries of media and its turned and mirrored forms, so that copies turned or mirrored match as well.
+
+    The forms of a picture share its cluster; those of a video, whose frames are counted, have one each.
+    """
+    first = forms[0]
+    if first.moving:
+        return [entry for form in forms for entry in entries_of(form, label)]
+    return [
+        Entry(frame.hash, label, cluster_of(upright.hash), frame.quality)
+        for form in forms
+        for upright, frame in zip(first.frames, form.frames, strict=False)
+    ]
 
 
 def cluster_of(known: PerceptualHash) -> int:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from scanner.errors import MediaError, StorageError
-from scanner.hashing import hash_media
-from scanner.hashset.entry import Entry, entries_of
+from scanner.hashing import hash_media, hash_turned
+from scanner.hashset.entry import Entry, entries_of, entries_of_turned
 
 Refuse = Callable[[str], None]
 
@@ -32,7 +32,9 @@ def find_files(folder: Path) -> list[Path]:
     return sorted(path for path in found if path.is_file())
 
 
-def read_pictures(files: list[Path], folder: Path, algorithm: str, refuse: Refuse) -> Iterator[list[Entry]]:
+def read_pictures(
+    files: list[Path], folder: Path, algorithm: str, refuse: Refuse, *, turned: bool = False
+) -> Iterator[list[Entry]]:
     """Hash pictures, animations and videos at full accuracy, labelled with their paths below the folder.
 
     Args:
@@ -40,15 +42,20 @@ def read_pictures(files: list[Path], folder: Path, algorithm: str, refuse: Refus
         folder: what labels are relative to.
         algorithm: a name from :data:`scanner.profiles.ALGORITHMS`.
         refuse: called with the reason for each file that is no picture.
+        turned: list their seven turned and mirrored forms too; ``pdq`` alone.
 
     Yields:
         the entries of each file, none of a refused one.
     """
     for path in files:
         try:
-            media = hash_media(path, algorithm)
+            label = path.relative_to(folder).as_posix()
+            if turned:
+                entries = entries_of_turned(hash_turned(path, algorithm), label)
+            else:
+                entries = entries_of(hash_media(path, algorithm), label)
         except MediaError as error:
             refuse(error.fault.value)
             yield []
         else:
-            yield entries_of(media, path.relative_to(folder).as_posix())
+            yield entries

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from scanner.errors import HashSetError, HashShapeError
+from scanner.errors import ArgumentError, HashSetError, HashShapeError
+from scanner.hashing import hash_pixels
 from scanner.hashset import Check, Entry, HashSet, HashSetBuilder, find_files, read_pictures
-from scanner.hashset.entry import entries_of
+from scanner.hashset.entry import cluster_of, entries_of
 from scanner.types import HashedFrame, HashedMedia
 from tests.conftest import pdq_hash
 
@@ -110,3 +112,35 @@ def test_an_animation_in_a_folder_becomes_a_video(tmp_path, photographs):
     assert {entry.video for entry in moving} == {True}
     assert (still.label, still.video, still.cluster) == ("b.png", False, None)
     assert still.hash == moving[0].hash
+
+
+def test_turned_and_mirrored_copies_match_if_the_list_has_them(tmp_path, photographs):
+    """Eight entries a picture in one cluster; any turned copy is found near one of them."""
+    picture = Image.open(photographs[0]).convert("RGB")
+    picture.save(tmp_path / "a.png")
+    (entries,) = read_pictures([tmp_path / "a.png"], tmp_path, "pdq", lambda _: None, turned=True)
+    assert len({entry.hash for entry in entries}) == 8
+    assert {entry.cluster for entry in entries} == {cluster_of(entries[0].hash)}
+    assert entries[0] == dataclasses.replace(
+        next(read_pictures([tmp_path / "a.png"], tmp_path, "pdq", lambda _: None))[0], cluster=entries[0].cluster
+    )
+    for turn in Image.Transpose:
+        copy = hash_pixels(np.ascontiguousarray(np.asarray(picture.transpose(turn)))).hash
+        assert min(entry.hash.distance(copy) for entry in entries) <= 31
+
+
+def test_turned_forms_of_a_video_are_videos_of_their_own(tmp_path, photographs):
+    """Each form's share is counted by itself."""
+    pictures = [Image.open(path).convert("RGB").resize((160, 120)) for path in photographs[:3]]
+    path = tmp_path / "a.webp"
+    pictures[0].save(path, "WEBP", save_all=True, append_images=pictures[1:], lossless=True)
+    (entries,) = read_pictures([path], tmp_path, "pdq", lambda _: None, turned=True)
+    written(tmp_path / "set", entries)
+    with HashSet.open(tmp_path / "set") as known:
+        assert known.videos[:, 1].tolist() == [3] * 8
+
+
+def test_other_algorithms_have_no_turned_forms(tmp_path, astronaut):
+    """Told before anything is listed."""
+    with pytest.raises(ArgumentError, match="pdq alone, not by phash"):
+        list(read_pictures([astronaut], astronaut.parent, "phash", lambda _: None, turned=True))
