@@ -84,6 +84,29 @@ def speed(photograph: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def twelve(paths: list[Path]) -> list[dict[str, Any]]:
+    """Time a whole scan of each photograph of twelve megapixels or more, brought to twelve, beside the peer's path."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        scanner = Scanner(_list(Path(folder), LIST_SIZE), isolation="in-process")
+        for path in paths:
+            with Image.open(path) as image:
+                if image.size[0] * image.size[1] < JPEGS[0][0] * JPEGS[0][1]:
+                    continue
+            data = _encoded(path, JPEGS[0], "JPEG")
+            seconds = interleaved(
+                {
+                    "scan": lambda data=data: scanner.scan(data),  # type: ignore[misc]
+                    "full decode + pdqhash": lambda data=data: pdqhash.compute(  # type: ignore[misc]
+                        np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+                    ),
+                },
+                3,
+            )
+            rows.append({"photograph": path.name, "bytes": len(data), "seconds": seconds})
+    return rows
+
+
 def memory(photograph: Path) -> list[dict[str, Any]]:
     """Measure how far the peak of memory rises while one picture is hashed, in a fresh process each."""
     rows = []
@@ -163,6 +186,7 @@ def main() -> None:
         "exactness": exactness(paths),
         "speed": speed(largest),
         "memory": memory(largest),
+        "twelve": twelve(paths),
     }
     stored = store("hashing", raw)
     report(raw)
@@ -195,6 +219,15 @@ def report(raw: dict[str, Any]) -> None:
         ):
             print(f"  {what:<44}{median_ratio(seconds[over], seconds[under]):6.2f} x")
         print(f"  isolation costs {ms['hash isolated'] - ms['hash in-process']:.2f} ms")
+    ratios = {
+        row["bytes"]: median_ratio(*(row["seconds"][w] for w in ("full decode + pdqhash", "scan")))
+        for row in raw["twelve"]
+    }
+    print(
+        f"{len(ratios)} photographs at twelve megapixels: {min(ratios.values()):.0f} to {max(ratios.values()):.0f} x, "
+        f"median {statistics.median(ratios.values()):.0f} x, "
+        f"files of {min(ratios) / 1e6:.1f} to {max(ratios) / 1e6:.1f} MB"
+    )
     for row in raw["memory"]:
         print(f"{row['pixels'] / 1e6:.0f} megapixels, {row['peer']}: {row['bytes'] / 1e6:.0f} MB above the baseline")
 

@@ -34,6 +34,7 @@ _PNG_MARK = b"\x89PNG\r\n\x1a\n"
 _ICO_MARK = b"\0\0\1\0"
 _MARKER = re.compile(rb"\xff+[^\x00\x01\xd0-\xd8\xff]")
 _SOS, _EOI = 0xDA, 0xD9
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _JXL_HEADER = 16
 _JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
@@ -170,10 +171,15 @@ def check_scans(data: bytes, pixels: int, max_pixels: int, max_total_pixels: int
         MediaError: ``TOO_LARGE``, if it has too many pixels, or too many scans for its pixels.
     """
     most = max_total_pixels * PASSES // max(1, pixels)
-    scans, progressive = 0, False
-    for marker, _ in _jpeg_segments(data):
-        scans += marker == _SOS
-        progressive |= marker in _PROGRESSIVE
+    scans, progressive, components = 0, False, b""
+    for marker, at in _jpeg_segments(data):
+        if marker in _FRAMES:
+            progressive = marker in _PROGRESSIVE
+            components = data[at + 9 : at + 10]
+        if marker == _SOS:
+            scans += 1
+            if scans == 1 and not progressive and data[at + 4 : at + 5] == components:
+                return  # all of the picture is in its first scan: no decoder looks for others
         if scans > 1 and scans > most:
             raise MediaError(MediaFault.TOO_LARGE, f"the picture of {pixels:,} pixels has more than {most:,} scans")
     if (progressive or scans > 1) and pixels > max_pixels:
@@ -183,7 +189,7 @@ def check_scans(data: bytes, pixels: int, max_pixels: int, max_total_pixels: int
 def _jpeg_bits(data: bytes) -> int | None:
     """Bits a sample by a JPEG's frame header, if one is found."""
     for marker, at in _jpeg_segments(data):
-        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC} and at + 5 <= len(data):
+        if marker in _FRAMES and at + 5 <= len(data):
             return data[at + 4]
     return None
 
