@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import mmap
 import os
 import select
 import subprocess
@@ -33,9 +34,13 @@ START_SECONDS = 120.0
 BUSY_SECONDS = 1200.0
 """A worker that has worked so long is replaced by a fresh one, well before its own bound on processor time."""
 
+SHARED = 16 * 1024 * 1024
+"""Bytes of memory shared with a worker, which may only read them: media up to this is copied once, not twice."""
+
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
-_BOOT = "import sys; sys.path[:] = sys.argv[1:-2]; from scanner.sandbox.worker import main; main()"
+_F_SEAL_FUTURE_WRITE = 0x10  # whoever maps it from now on may only read
+_BOOT = "import sys; sys.path[:] = sys.argv[1:-3]; from scanner.sandbox.worker import main; main()"
 _KEPT_ENVIRONMENT = ("COVERAGE_", "HOME", "LANG", "LC_", "LD_LIBRARY_PATH", "NUMBA_", "SYSTEMROOT")
 
 
@@ -46,7 +51,7 @@ class IsolatedHasher:
         algorithm: a name from :data:`scanner.profiles.ALGORITHMS`.
         workers: processes at most; the first is started at the first use, others when all are busy.
         memory: bytes a worker may take for decoding.
-        command: how to start a worker, instead of this interpreter; algorithm and memory come after it.
+        command: how to start a worker, instead of this interpreter; what scanner.sandbox.worker takes comes after it.
 
     Raises:
         UnknownNameError: no such algorithm.
@@ -64,7 +69,8 @@ class IsolatedHasher:
     ) -> None:
         self._settings = algorithm_named(algorithm)
         base = command or (sys.executable, "-I", "-c", _BOOT, *map(os.path.abspath, sys.path))
-        self._command = (*base, self._settings.name, str(memory))
+        self._command = tuple(base)
+        self._arguments = (self._settings.name, str(memory))
         self._most = workers
         self._free = threading.Condition()
         self._idle: list[_Worker] = []
@@ -158,7 +164,7 @@ class IsolatedHasher:
                     raise MediaError(MediaFault.TIMED_OUT, "every decoder was busy")
         started = time.monotonic()
         try:
-            return _Worker(self._command), time.monotonic() - started
+            return _Worker(self._command, self._arguments), time.monotonic() - started
         except BaseException:
             self._lose()
             raise
@@ -181,12 +187,14 @@ class IsolatedHasher:
 class _Worker:
     """One process and the pipes to it."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], arguments: Sequence[str]) -> None:
+        shared, self._region = _shared_memory()
         environment = {name: value for name, value in os.environ.items() if name.startswith(_KEPT_ENVIRONMENT)}
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
-                command,
+                (*command, str(shared), *arguments),
                 bufsize=0,
+                pass_fds=() if shared < 0 else (shared,),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -195,6 +203,9 @@ class _Worker:
             )
         except OSError as error:
             raise SandboxError(f"can't start the decoder {command[0]}: {error.strerror or error}") from error
+        finally:
+            if shared >= 0:
+                os.close(shared)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input = self._process.stdin.fileno()
@@ -223,8 +234,12 @@ class _Worker:
     ) -> HashedMedia:
         started = time.monotonic()
         try:
-            self._write(messages.request(len(data), accuracy, limits), deadline)
-            self._write(data, deadline)
+            if self._region is not None and len(data) <= len(self._region):
+                self._region[: len(data)] = data
+                self._write(messages.request(len(data), accuracy, limits), deadline)
+            else:
+                self._write(messages.request(len(data), accuracy, limits), deadline)
+                self._write(data, deadline)
             return messages.read_answer(lambda length: self._read(length, deadline), algorithm, bits, limits)
         except _LateError:
             raise MediaError(MediaFault.TIMED_OUT, "the decoder was not done in time") from None
@@ -238,6 +253,8 @@ class _Worker:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
+        if self._region is not None:
+            self._region.close()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(OSError):
@@ -267,6 +284,23 @@ class _Worker:
         poll.register(channel, event)
         if not poll.poll(max(0.0, 1000 * (deadline - time.monotonic()))):
             raise _LateError
+
+
+def _shared_memory() -> tuple[int, mmap.mmap | None]:
+    """A descriptor to hand on and this process's mapping; -1 and None where the system has no such memory."""
+    if not hasattr(os, "memfd_create"):
+        return -1, None
+    import fcntl
+
+    shared = os.memfd_create("prescan", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(shared, SHARED)
+        region = mmap.mmap(shared, SHARED)
+        fcntl.fcntl(shared, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | _F_SEAL_FUTURE_WRITE)
+        return shared, region
+    except OSError:
+        os.close(shared)
+        return -1, None
 
 
 class _LateError(Exception):

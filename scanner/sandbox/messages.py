@@ -3,7 +3,8 @@
 Layout, little-endian::
 
     hello     4s magic, u32 protections in force (bits of scanner.sandbox.confine)
-    request   4s magic, u8 accuracy, u64 max_pixels, u32 max_frames, u64 max_total_pixels, u64 length; the media
+    request   4s magic, u8 accuracy, u64 max_pixels, u32 max_frames, u64 max_total_pixels, u64 length; then the media,
+              unless it lies in memory that both share
     answer    4s magic, u8 fault (0 for none), u8 flags, u32 count
               no fault: count frames, each the hash, u8 quality, f64 seconds
               a fault:  count bytes of message, printable ASCII

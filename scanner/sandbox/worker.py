@@ -5,6 +5,7 @@ It is started by scanner.sandbox.isolated and holds nothing: no keys, no files, 
 
 from __future__ import annotations
 
+import mmap
 import os
 import sys
 
@@ -20,13 +21,17 @@ CPU_SECONDS = 3600
 
 
 def main() -> None:
-    """Run with the arguments algorithm and bytes of memory."""
-    algorithm, memory = sys.argv[-2], int(sys.argv[-1])
+    """Run with the arguments shared memory's file descriptor (-1: none), algorithm and bytes of memory."""
+    shared, algorithm, memory = int(sys.argv[-3]), sys.argv[-2], int(sys.argv[-1])
+    region = None
+    if shared >= 0:
+        region = mmap.mmap(shared, 0, prot=mmap.PROT_READ)
+        os.close(shared)
     requests, answers = _private_channels()
     warm_up(algorithm)
     applied = confine(memory, CPU_SECONDS)
     _write_all(answers, messages.HELLO.pack(messages.MAGIC, applied))
-    serve(requests, answers, algorithm)
+    serve(requests, answers, algorithm, region)
     os._exit(0)  # nothing here wants cleaning up, and nothing may be written
 
 
@@ -40,11 +45,16 @@ def _private_channels() -> tuple[int, int]:
     return channels
 
 
-def serve(requests: int, answers: int, algorithm: str) -> None:
-    """Answer requests, read from and written to file descriptors, until there are no more."""
+def serve(requests: int, answers: int, algorithm: str, region: mmap.mmap | None) -> None:
+    """Answer requests, read from and written to file descriptors, until there are no more.
+
+    Media lies in the region where it fits, and follows its request where not.
+    """
     while len(head := _read_up_to(requests, messages.REQUEST.size)) == messages.REQUEST.size:
         length, accuracy, limits = messages.read_request(head)
-        _write_all(answers, answer_to(_read_up_to(requests, length), accuracy, limits, algorithm))
+        shared = region is not None and length <= len(region)
+        data = region[:length] if region is not None and shared else _read_up_to(requests, length)
+        _write_all(answers, answer_to(data, accuracy, limits, algorithm))
 
 
 def answer_to(data: bytes, accuracy: Accuracy, limits: Limits, algorithm: str) -> bytes:

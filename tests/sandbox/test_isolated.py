@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import sys
 import threading
@@ -249,3 +250,35 @@ def test_unknown_algorithms_are_refused_at_once(kind):
     """Before a process is started."""
     with pytest.raises(UnknownNameError):
         kind("md5")
+
+
+@pytest.mark.parametrize("length", [isolated.SHARED, isolated.SHARED + 1], ids=["shared", "sent"])
+def test_media_of_any_length_comes_through(hasher, length, astronaut):
+    """In the memory that both share, or after its request where it does not fit."""
+    data = astronaut.read_bytes()
+    padded = data + bytes(length - len(data))  # what follows a PNG's end is not looked at
+    assert hasher.hash_media(padded) == hash_media(data, accuracy=Accuracy.FAST)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory files are Linux's")
+def test_the_memory_both_share_can_not_be_written_by_others():
+    """Who maps it anew may only read, and it keeps its size."""
+    shared, region = isolated._shared_memory()
+    try:
+        region[:3] = b"abc"
+        with pytest.raises(PermissionError):
+            mmap.mmap(shared, 0)
+        with pytest.raises(PermissionError):
+            os.ftruncate(shared, 1)
+        with mmap.mmap(shared, 0, prot=mmap.PROT_READ) as theirs:
+            assert theirs[:3] == b"abc"
+    finally:
+        region.close()
+        os.close(shared)
+
+
+def test_without_memory_to_share_media_is_sent(monkeypatch, astronaut):
+    """As on systems that have none."""
+    monkeypatch.setattr(isolated, "_shared_memory", lambda: (-1, None))
+    with IsolatedHasher() as hasher:
+        assert hasher.hash_media(astronaut) == hash_media(astronaut, accuracy=Accuracy.FAST)

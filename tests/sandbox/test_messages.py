@@ -124,7 +124,7 @@ def test_a_worker_serves_until_its_input_ends(astronaut):
             break
     with pytest.raises(OSError, match="Bad file"):
         os.fstat(ours)
-    worker.serve(requests, answers, "pdq")
+    worker.serve(requests, answers, "pdq", None)
     os.close(requests)
     os.close(answers)
     assert os.read(theirs, 1) == b""
