@@ -52,7 +52,7 @@ from scanner.index._pieces import (
     packed,
     too_many,
 )
-from scanner.index._scan_kernels import found_or_scanned
+from scanner.index._scan_kernels import scanned, unpacked
 
 PAIRS = 8
 PAIR_BITS = 32
@@ -67,6 +67,7 @@ _new_probes = scratch(np.uint32, PROBES + 32)
 _new_candidates = scratch(np.uint32, CANDIDATES + 32)
 _new_block = scratch(np.uint32, _BLOCK + 32)
 _new_hits = scratch(np.uint64, STACKED)
+_NO_ROOM = np.empty(0, np.uint64)
 
 
 @part
@@ -210,13 +211,21 @@ def search_one(code, radius, most, rows, tables):
     stacked = _new_hits()
     count = header[COUNT]
     capacity = min(most, STACKED)
-    found = search(at, query, radius, base, header, tables, stacked, capacity)
-    if found != FULL or capacity == most:
-        return found_or_scanned(stacked, found, capacity, query, radius, most, rows, count)
-    capacity = min(most, most_checked(count))
-    room = np.empty(capacity, np.uint64)
-    found = search(at, query, radius, base, header, tables, pointer(room, 0, _U64), capacity)
-    return found_or_scanned(room, found, capacity, query, radius, most, rows, count)
+    room = _NO_ROOM
+    hits = stacked
+    while True:  # once, or twice if there are more hits than the stack holds; one call, so that it is compiled once
+        found = search(at, query, radius, base, header, tables, hits, capacity)
+        if found != FULL or capacity == most or len(room):
+            break
+        capacity = min(most, most_checked(count))
+        room = np.empty(capacity, np.uint64)
+        hits = pointer(room, 0, _U64)
+    if found == CROWDED or (found == FULL and capacity < most):
+        return scanned(query, radius, most, rows, count)
+    if found == 0:
+        return None
+    size = capacity if found == FULL else found
+    return unpacked(room, size) if len(room) else unpacked(stacked, size)
 
 
 @compiled

@@ -14,7 +14,7 @@ from scanner.index._intrinsics import (
     scratch,
     words_at,
 )
-from scanner.index._pieces import CROWDED, FOUR_WORDS, FULL, ONE_WORD, STACKED, distance, packed
+from scanner.index._pieces import FOUR_WORDS, ONE_WORD, STACKED, distance, packed
 from scanner.index.hits import DISTANCE_SHIFT, FEW, ROW_MASK
 
 _U64 = np.uint64
@@ -88,18 +88,9 @@ def scanned(query, radius, most, rows, count):
         if row == count or found >= most:
             return unpacked(room, min(found, most))
         larger = np.empty(8 * len(room), np.uint64)
-        larger[:found] = room[:found]
+        for i in range(found):  # compiles in a tenth of the time that slices take
+            larger[i] = room[i]
         room = larger
-
-
-@compiled
-def found_or_scanned(hits, found, capacity, query, radius, most, rows, count):
-    """What a search of tables found, as scanned gives it; a scan if the search gave up."""
-    if found == CROWDED or (found == FULL and capacity < most):
-        return scanned(query, radius, most, rows, count)
-    if found == 0:
-        return None
-    return unpacked(hits, capacity if found == FULL else found)
 
 
 @compiled
