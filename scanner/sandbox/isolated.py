@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -56,8 +57,6 @@ class IsolatedHasher:
     Raises:
         UnknownNameError: no such algorithm.
     """
-
-    _owner = 0  # so that there is nothing to end when there were no such algorithm
 
     def __init__(
         self,
@@ -142,11 +141,6 @@ class IsolatedHasher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        if self._owner == os.getpid():
-            with suppress(Exception):
-                self.close()
-
     def _take(self, deadline: float) -> tuple[_Worker, float]:
         """An idle worker, a new one or the next to be free; and the seconds its start took."""
         with self._free:
@@ -206,6 +200,7 @@ class _Worker:
         finally:
             if shared >= 0:
                 os.close(shared)
+        self._end = weakref.finalize(self, _end, self._process, self._region, os.getpid())
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input = self._process.stdin.fileno()
@@ -251,14 +246,7 @@ class _Worker:
             self.busy += time.monotonic() - started
 
     def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        if self._region is not None:
-            self._region.close()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
+        self._end()
 
     def _read(self, length: int, deadline: float) -> bytes:
         data = bytearray()
@@ -284,6 +272,21 @@ class _Worker:
         poll.register(channel, event)
         if not poll.poll(max(0.0, 1000 * (deadline - time.monotonic()))):
             raise _LateError
+
+
+def _end(process: subprocess.Popen[bytes], region: mmap.mmap | None, owner: int) -> None:
+    """End a worker, also when its hasher was forgotten or this process ends; a fork only lets go of it."""
+    if os.getpid() == owner:
+        process.kill()
+        process.wait()
+    else:
+        process.returncode = 0  # not ours to wait for
+    if region is not None:
+        region.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
 
 
 def _shared_memory() -> tuple[int, mmap.mmap | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import mmap
 import os
 import sys
@@ -282,3 +283,15 @@ def test_without_memory_to_share_media_is_sent(monkeypatch, astronaut):
     monkeypatch.setattr(isolated, "_shared_memory", lambda: (-1, None))
     with IsolatedHasher() as hasher:
         assert hasher.hash_media(astronaut) == hash_media(astronaut, accuracy=Accuracy.FAST)
+
+
+def test_a_hasher_that_is_forgotten_leaves_no_process():
+    """Even in a cycle, and without a warning."""
+    hasher = IsolatedHasher()
+    hasher.warm_up()
+    (worker,) = hasher._idle
+    process = worker._process
+    worker.circle = hasher
+    del worker, hasher
+    gc.collect()
+    assert process.returncode is not None
