@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: demo test lint types tests-only bench bench-media bench-search clean
+.PHONY: demo test lint types tests-only bench bench-media bench-search bench-vouchers clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/scanner demo
@@ -34,6 +34,9 @@ bench: $(VENV)/bench.done
 bench-media: $(VENV)/dev.done
 	$(BIN)/python -m benchmarks.decoding
 	$(BIN)/python -m benchmarks.video
+
+bench-vouchers: $(VENV)/bench.done
+	$(BIN)/python -m benchmarks.vouchers
 
 bench-search: $(VENV)/bench.done
 	$(BIN)/python -m benchmarks.search

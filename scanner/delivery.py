@@ -29,6 +29,7 @@ class Courier:
     Args:
         url: the intake, such as ``https://intake.example``.
         device_key: the device's signing key.
+        account: the account the device belongs to, 16 bytes.
         intake_key: the intake's public key; known beforehand, never asked of the intake itself.
         timeout: seconds per request.
         transport: another way to reach the intake, for embedding and tests.
@@ -38,12 +39,14 @@ class Courier:
         self,
         url: str,
         device_key: Ed25519PrivateKey,
+        account: bytes,
         intake_key: Ed25519PublicKey,
         *,
         timeout: float = 10.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._device_key = device_key
+        self._account = account
         self._device_id = device_id_of(device_key.public_key().public_bytes_raw())
         self._intake_key = intake_key
         self._http = httpx.Client(base_url=url, timeout=timeout, transport=transport, follow_redirects=False)
@@ -59,7 +62,11 @@ class Courier:
             DeliveryError: it can't be reached now. RefusedError: it said no.
         """
         public = self._device_key.public_key().public_bytes_raw()
-        body = {"public_key": _text(public), "proof": _text(prove_possession(self._device_key))}
+        body = {
+            "public_key": _text(public),
+            "account": _text(self._account),
+            "proof": _text(prove_possession(self._device_key, self._account)),
+        }
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._put(f"/v1/devices/{self._device_id.hex()}", json=body, headers=headers)
 
@@ -79,6 +86,7 @@ class Courier:
         """
         delivered = 0
         for waiting in outbox.due(now):
+            outbox.count_request(len(waiting.voucher), now)
             try:
                 receipt = self._send(waiting)
             except RefusedError as error:

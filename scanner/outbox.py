@@ -1,4 +1,4 @@
-"""Vouchers wait here until the intake has signed for them. Crash-safe; the time is always an argument.
+"""Vouchers wait here until the intake has signed for them; the user's record of it. Crash-safe; time is an argument.
 
 Lifecycle of a voucher::
 
@@ -12,24 +12,29 @@ Lifecycle of a voucher::
                holds more than max_bytes
 
 Rules: the bytes sent again are the bytes stored, so a voucher is sent twice but never made twice; a slot is used once,
-even if its voucher was dropped; what is erased is overwritten (secure_delete).
+even if its voucher was dropped; a content gets one voucher a window; what is erased is overwritten (secure_delete).
+
+With cover, matches wait in a queue of their own, unsealed, until their slot comes (scanner.vouchers.schedule).
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, overload
 
 from scanner.errors import StorageError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+DAY = 24 * 3600
 APPLICATION_ID = 0x50726573  # "Pres", in SQLite's file header
 _WAL_TRIES = 100
 _WAL_PAUSE = 0.05
@@ -45,7 +50,31 @@ CREATE TABLE vouchers (
     due REAL NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
     problem TEXT,
+    digest BLOB NOT NULL,
+    size INTEGER NOT NULL,
     PRIMARY KEY (window, slot)
+) STRICT;
+CREATE TABLE contents (
+    window INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (window, content)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE queue (
+    position INTEGER PRIMARY KEY,
+    content BLOB NOT NULL UNIQUE,
+    payload BLOB NOT NULL,
+    added REAL NOT NULL
+) STRICT;
+CREATE TABLE scans (
+    day INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (day, outcome)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE traffic (
+    day INTEGER PRIMARY KEY,
+    requests INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX vouchers_due ON vouchers (due) WHERE state = 'pending';
 PRAGMA user_version = {SCHEMA_VERSION};
@@ -80,6 +109,42 @@ class Waiting:
     attempts: int
 
 
+class DayCount(NamedTuple):
+    """Scans of one day, in days since 1970, that had one outcome."""
+
+    day: int
+    outcome: str
+    number: int
+
+
+class DayTraffic(NamedTuple):
+    """What was sent to the intake on one day: requests, and bytes of their bodies."""
+
+    day: int
+    requests: int
+    bytes: int
+
+
+class Kept(NamedTuple):
+    """A voucher as it is remembered: its bytes may be erased, its SHA-256 and its receipt stay."""
+
+    window: int
+    slot: int
+    state: str
+    digest: bytes
+    size: int
+    receipt: bytes | None
+    problem: str | None
+
+
+class Ledger(NamedTuple):
+    """Everything a device did: outcomes of scans, traffic, vouchers."""
+
+    scans: tuple[DayCount, ...]
+    traffic: tuple[DayTraffic, ...]
+    vouchers: tuple[Kept, ...]
+
+
 class Outbox:
     """Vouchers on this device, in one SQLite file of mode 600. Safe to use from many threads and processes.
 
@@ -112,30 +177,141 @@ class Outbox:
                 self._db.close()
                 raise
 
-    def add(self, window: int, seal: Callable[[int, int], bytes], now: float) -> int:
+    @overload
+    def add(self, window: int, seal: Callable[[int, int], bytes], now: float) -> int: ...
+
+    @overload
+    def add(self, window: int, seal: Callable[[int, int], bytes], now: float, content: bytes) -> int | None: ...
+
+    def add(
+        self, window: int, seal: Callable[[int, int], bytes], now: float, content: bytes | None = None
+    ) -> int | None:
         """Take the next slot of a window and store the voucher made for it.
 
         Args:
             window: the window.
             seal: called once with window and slot, returns the voucher.
             now: seconds since 1970.
+            content: names what it is about; given again in the same window, nothing is made.
 
         Returns:
-            the slot.
+            the slot, or None if the content has its voucher already.
 
         Raises:
             StorageError: nothing was stored.
         """
         with self._transaction("store a voucher in") as db:
+            if content is not None and not _note_content(db, window, content):
+                return None
             (slot,) = db.execute(
                 "SELECT coalesce(max(slot) + 1, 0) FROM vouchers WHERE window = ?", (window,)
             ).fetchone()
-            db.execute(
-                "INSERT INTO vouchers (window, slot, state, voucher, added, due) VALUES (?, ?, 'pending', ?, ?, ?)",
-                (window, slot, seal(window, slot), now, now),
-            )
+            _insert(db, window, slot, seal(window, slot), now)
             self._drop_excess(db, now)
         return int(slot)
+
+    def enqueue(self, content: bytes, payload: bytes, now: float) -> bool:
+        """Keep a match until its slot comes.
+
+        Args:
+            content: names what it is about; one that waits already is not kept twice.
+            payload: what the voucher is to tell.
+            now: seconds since 1970.
+
+        Returns:
+            whether it was new.
+
+        Raises:
+            StorageError: nothing was stored.
+        """
+        with self._transaction("store a match in") as db:
+            kept = db.execute(
+                "INSERT INTO queue (content, payload, added) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                (content, payload, now),
+            )
+            return kept.rowcount == 1
+
+    def fill(
+        self,
+        window: int,
+        slots: Iterable[int],
+        content_of: Callable[[bytes], bytes],
+        seal: Callable[[bytes, int], bytes],
+        seal_dummy: Callable[[int], bytes],
+        now: float,
+    ) -> int:
+        """Put a voucher into each slot that has none: the match that waits longest, or a dummy.
+
+        Args:
+            window: the window.
+            slots: those whose time has come.
+            content_of: names a payload's content in this window; a content that has its voucher is taken off the queue.
+            seal: makes the voucher of a payload for a slot.
+            seal_dummy: makes a voucher of nothing for a slot.
+            now: seconds since 1970.
+
+        Returns:
+            how many were filled.
+
+        Raises:
+            StorageError: nothing was stored.
+        """
+        filled = 0
+        with self._transaction("store vouchers in") as db:
+            taken = {slot for (slot,) in db.execute("SELECT slot FROM vouchers WHERE window = ?", (window,))}
+            for slot in slots:
+                if slot not in taken:
+                    payload = _next_match(db, window, content_of)
+                    _insert(db, window, slot, seal_dummy(slot) if payload is None else seal(payload, slot), now)
+                    taken.add(slot)
+                    filled += 1
+            self._drop_excess(db, now)
+        if filled:
+            self._overwrite_log()
+        return filled
+
+    def waiting_matches(self) -> int:
+        """Matches that wait for a slot."""
+        with self._transaction("read") as db:
+            (number,) = db.execute("SELECT count(*) FROM queue").fetchone()
+        return int(number)
+
+    def forget_before(self, window: int) -> None:
+        """Erase which contents had vouchers in windows before this one."""
+        with self._transaction("update") as db:
+            db.execute("DELETE FROM contents WHERE window < ?", (window,))
+        self._overwrite_log()
+
+    def count_scans(self, outcome: str, number: int, now: float) -> None:
+        """Count scans that had an outcome, for their day."""
+        with self._transaction("update") as db:
+            db.execute(
+                "INSERT INTO scans VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET number = number + excluded.number",
+                (int(now) // DAY, outcome, number),
+            )
+
+    def count_request(self, size: int, now: float) -> None:
+        """Count a request to the intake and the bytes of its body, before it is sent."""
+        with self._transaction("update") as db:
+            db.execute(
+                "INSERT INTO traffic VALUES (?, 1, ?) "
+                "ON CONFLICT DO UPDATE SET requests = requests + 1, bytes = bytes + excluded.bytes",
+                (int(now) // DAY, size),
+            )
+
+    def ledger(self) -> Ledger:
+        """Everything this device did, for its user."""
+        with self._transaction("read") as db:
+            return Ledger(
+                tuple(DayCount(*row) for row in db.execute("SELECT day, outcome, number FROM scans ORDER BY 1, 2")),
+                tuple(DayTraffic(*row) for row in db.execute("SELECT day, requests, bytes FROM traffic ORDER BY 1")),
+                tuple(
+                    Kept(*row)
+                    for row in db.execute(
+                        "SELECT window, slot, state, digest, size, receipt, problem FROM vouchers ORDER BY 1, 2"
+                    )
+                ),
+            )
 
     def due(self, now: float, limit: int = 100) -> list[Waiting]:
         """List pending vouchers whose time has come, longest waiting first."""
@@ -225,6 +401,11 @@ class Outbox:
                 return
         self._db.execute("PRAGMA journal_mode = WAL")
 
+    def _overwrite_log(self) -> None:
+        """Take what was erased out of the write-ahead log too; if another process reads just now, a later call does."""
+        with self._lock, suppress(sqlite3.Error):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def _drop_excess(self, db: sqlite3.Connection, now: float) -> None:
         db.execute(
             "UPDATE vouchers SET state = 'dropped', voucher = NULL, problem = 'too old' "
@@ -265,3 +446,27 @@ class Outbox:
             yield
         except (sqlite3.Error, OSError) as error:
             raise StorageError(f"can't {what} the outbox {self._path}: {error}") from error
+
+
+def _insert(db: sqlite3.Connection, window: int, slot: int, voucher: bytes, now: float) -> None:
+    db.execute(
+        "INSERT INTO vouchers (window, slot, state, voucher, added, due, digest, size) "
+        "VALUES (?, ?, 'pending', ?, ?, ?, ?, ?)",
+        (window, slot, voucher, now, now, hashlib.sha256(voucher).digest(), len(voucher)),
+    )
+
+
+def _note_content(db: sqlite3.Connection, window: int, content: bytes) -> bool:
+    """Note that a content gets its voucher in a window; False if it has one."""
+    noted = db.execute("INSERT INTO contents VALUES (?, ?) ON CONFLICT DO NOTHING", (window, content))
+    return noted.rowcount == 1
+
+
+def _next_match(db: sqlite3.Connection, window: int, content_of: Callable[[bytes], bytes]) -> bytes | None:
+    """Take the match that waits longest off the queue, and those before it whose content has its voucher."""
+    while row := db.execute("SELECT position, payload FROM queue ORDER BY position LIMIT 1").fetchone():
+        position, payload = row
+        db.execute("DELETE FROM queue WHERE position = ?", (position,))
+        if _note_content(db, window, content_of(payload)):
+            return bytes(payload)
+    return None

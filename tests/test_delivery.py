@@ -11,20 +11,18 @@ from email.utils import format_datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from scanner.delivery import LONGEST_WAIT_HEEDED, Courier
 from scanner.errors import DeliveryError, RefusedError
 from scanner.intake.app import create_app
 from scanner.outbox import Outbox
-from scanner.vouchers import DeviceSealer, Payload, Receipt, Voucher
+from scanner.vouchers import DeviceSealer, Receipt, Voucher
 from tests.intake.conftest import INTAKE, NOW, serving
+from tests.policies import ACCOUNT, OTHER_ACCOUNT, POLICY, seal
 
 DEVICE = Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes([2]) * 32)
-OPENER = X25519PrivateKey.from_private_bytes(bytes([3]) * 32)
-SEALER = DeviceSealer(DEVICE, OPENER.public_key())
-PAYLOAD = Payload(77, 5, bytes(32), "pdq", 12, 88, bytes([0xA5]) * 32, 20_600, bytes([9]) * 32)
+SEALER = DeviceSealer(DEVICE, POLICY, ACCOUNT)
 DEVICE_ID = SEALER.device_id
 
 
@@ -78,7 +76,7 @@ def outbox(tmp_path):
     """An outbox with three vouchers due."""
     with Outbox(tmp_path / "outbox.db", rng=random.Random(1)) as box:
         for _ in range(3):
-            box.add(735, lambda window, slot: SEALER.seal(PAYLOAD, window, slot), NOW)
+            box.add(735, lambda window, slot: seal(SEALER, window, slot), NOW)
         yield box
 
 
@@ -90,7 +88,7 @@ def intake_url(tmp_path):
 
 
 def courier_to(url: str, **options) -> Courier:
-    return Courier(url, DEVICE, INTAKE.public_key(), **options)
+    return Courier(url, DEVICE, ACCOUNT, INTAKE.public_key(), **options)
 
 
 def test_what_is_due_is_delivered_with_receipts_that_verify(intake_url, outbox):
@@ -123,7 +121,7 @@ def test_bytes_sent_are_counted(intake_url, outbox):
     with courier_to(intake_url) as courier:
         courier.enrol()
         enrolment = courier.bytes_sent
-        assert 130 < enrolment < 200
+        assert 180 < enrolment < 250
         courier.deliver(outbox, NOW)
         assert courier.bytes_sent == enrolment + sizes
 
@@ -340,7 +338,49 @@ def test_a_receipt_lost_on_the_way_is_given_again(intake_url, outbox):
 
 def test_another_intake_key_is_another_intake(intake_url, outbox):
     """A courier that pinned another key believes nothing the intake signs."""
-    with Courier(intake_url, DEVICE, OTHER.public_key()) as courier:
+    with Courier(intake_url, DEVICE, ACCOUNT, OTHER.public_key()) as courier:
         courier.enrol()
         assert courier.deliver(outbox, NOW) == 0
     assert outbox.counts() == {"pending": 3}
+
+
+def test_a_device_enrols_for_one_account(intake_url):
+    """Another account is refused in the intake's words, and the first goes on."""
+    with courier_to(intake_url) as courier:
+        courier.enrol()
+        with (
+            Courier(intake_url, DEVICE, OTHER_ACCOUNT, INTAKE.public_key()) as moved,
+            pytest.raises(RefusedError, match="409: The device is enrolled for another account"),
+        ):
+            moved.enrol()
+        courier.enrol()
+
+
+def test_every_request_is_in_the_users_ledger(outbox, intake_url):
+    """By day, with the bytes of its body, before it is sent: an answer that never comes does not hide it."""
+    sizes = [len(each.voucher) for each in outbox.due(NOW)]
+    with serving(Misbehaving(503)) as url, courier_to(url) as courier:
+        courier.deliver(outbox, NOW)
+    with courier_to(intake_url) as courier:
+        courier.enrol()
+        courier.deliver(outbox, NOW + 86_400)
+    day = int(NOW) // 86_400
+    assert outbox.ledger().traffic == ((day, 1, sizes[0]), (day + 1, 3, sum(sizes)))
+
+
+def test_nobody_there_is_in_the_ledger_too(outbox, refusing_url):
+    """It may have left all the same."""
+    with courier_to(refusing_url) as courier:
+        courier.deliver(outbox, NOW)
+    assert [one.requests for one in outbox.ledger().traffic] == [1]
+
+
+def test_a_delivered_voucher_leaves_its_digest_and_receipt(outbox, intake_url):
+    """So that the user can check later what was signed for."""
+    digests = {(each.window, each.slot): hashlib.sha256(each.voucher).digest() for each in outbox.due(NOW)}
+    with courier_to(intake_url) as courier:
+        courier.enrol()
+        courier.deliver(outbox, NOW)
+    for kept in outbox.ledger().vouchers:
+        assert kept.digest == digests[kept.window, kept.slot]
+        assert Receipt.verified(kept.receipt, INTAKE.public_key()).voucher_digest == kept.digest

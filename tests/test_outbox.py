@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.errors import StorageError
-from scanner.outbox import SCHEMA_VERSION, Outbox, OutboxSettings, Waiting
+from scanner.outbox import DAY, SCHEMA_VERSION, DayCount, DayTraffic, Kept, Outbox, OutboxSettings, Waiting
 
 NOW = 1_800_000_000.0
 
@@ -39,6 +39,23 @@ def rows(path) -> list[sqlite3.Row]:
     with closing(sqlite3.connect(path)) as db:
         db.row_factory = sqlite3.Row
         return db.execute("SELECT * FROM vouchers ORDER BY window, slot").fetchall()
+
+
+def queued(path) -> list[bytes]:
+    """Payloads that wait, the longest waiting first."""
+    with closing(sqlite3.connect(path)) as db:
+        return [row[0] for row in db.execute("SELECT payload FROM queue ORDER BY position")]
+
+
+def contents(path) -> list[tuple[int, bytes]]:
+    """What is noted of contents."""
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute("SELECT window, content FROM contents ORDER BY 1, 2").fetchall()
+
+
+def on_disk(path) -> bytes:
+    """Every byte of the outbox's files."""
+    return b"".join(each.read_bytes() for each in path.parent.iterdir())
 
 
 @pytest.fixture
@@ -412,7 +429,7 @@ def test_erased_vouchers_are_gone_from_the_files(path, last):
     assert sealed(7, 0)[:64] not in path.read_bytes()
 
 
-@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 99, -1])
+@pytest.mark.parametrize("version", [1, SCHEMA_VERSION + 1, 99, -1])
 def test_another_version_is_refused(path, version):
     """The file is left as it was, and the message names both versions."""
     Outbox(path).close()
@@ -489,6 +506,14 @@ def test_a_closed_outbox_raises_the_named_error(path):
         lambda: box.record_receipt(waiting, b""),
         lambda: box.record_failure(waiting, NOW, ""),
         lambda: box.record_refusal(waiting, ""),
+        lambda: box.add(7, sealed, NOW, b"content"),
+        lambda: box.enqueue(b"content", b"payload", NOW),
+        lambda: fill(box, 7, [0]),
+        lambda: box.waiting_matches(),
+        lambda: box.forget_before(8),
+        lambda: box.count_scans("match", 1, NOW),
+        lambda: box.count_request(1, NOW),
+        lambda: box.ledger(),
     ):
         with pytest.raises(StorageError, match="outbox"):
             call()
@@ -504,3 +529,333 @@ def test_a_full_disk_stores_nothing_and_says_so(path):
         stored = box.due(NOW)
         assert [each.slot for each in stored] == list(range(len(stored)))
         assert all(each.voucher == sealed(7, each.slot) for each in stored)
+
+
+VERSION_1 = """
+CREATE TABLE vouchers (
+    window INTEGER NOT NULL, slot INTEGER NOT NULL, state TEXT NOT NULL, voucher BLOB, receipt BLOB,
+    added REAL NOT NULL, due REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, problem TEXT,
+    PRIMARY KEY (window, slot)
+) STRICT;
+INSERT INTO vouchers VALUES (7, 0, 'pending', x'00', NULL, 0, 0, 0, NULL);
+PRAGMA user_version = 1;
+PRAGMA application_id = 1349674355;
+"""
+
+
+def test_a_file_of_the_release_before_is_told_and_left_alone(path):
+    """Its vouchers are of a version that no intake takes any more; nothing is changed and the message says why."""
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(VERSION_1)
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match="is an outbox of version 1; this release reads 2"):
+        Outbox(path)
+    assert path.read_bytes() == before
+
+
+class TestContents:
+    """A content gets one voucher a window."""
+
+    def test_given_twice_it_makes_one_voucher(self, outbox, path):
+        """The second time nothing is sealed and no slot is taken."""
+        assert outbox.add(7, sealed, NOW, b"one") == 0
+        assert outbox.add(7, pytest.fail, NOW, b"one") is None
+        assert outbox.add(7, sealed, NOW, b"two") == 1
+        assert [row["slot"] for row in rows(path)] == [0, 1]
+
+    def test_in_the_next_window_it_makes_another(self, outbox):
+        """Windows know nothing of each other, in either order."""
+        assert [outbox.add(window, sealed, NOW, b"one") for window in (7, 8, 6, 7, 8, 6)] == [0, 0, 0, None, None, None]
+
+    @pytest.mark.parametrize("last", ["receipt", "refusal", "too old"])
+    def test_whatever_became_of_its_voucher(self, outbox, last):
+        """Delivered, parked or dropped: there is no second."""
+        outbox.add(7, sealed, NOW, b"one")
+        EVENTS[last](outbox, outbox.due(NOW)[0])
+        assert outbox.add(7, sealed, NOW, b"one") is None
+
+    def test_reopening_remembers(self, path):
+        """A client that starts again makes no second voucher."""
+        for expected in (0, None):
+            with Outbox(path) as box:
+                assert box.add(7, sealed, NOW, b"one") == expected
+
+    def test_without_a_content_each_call_makes_one(self, outbox):
+        """As before."""
+        assert [outbox.add(7, sealed, NOW) for _ in range(3)] == [0, 1, 2]
+
+    def test_a_failed_seal_notes_nothing(self, outbox, path):
+        """The content may be tried again."""
+
+        def fails(window: int, slot: int) -> bytes:
+            raise RuntimeError("no key")
+
+        with pytest.raises(RuntimeError):
+            outbox.add(7, fails, NOW, b"one")
+        assert contents(path) == []
+        assert outbox.add(7, sealed, NOW, b"one") == 0
+
+    def test_eight_threads_with_one_content_make_one_voucher(self, outbox):
+        """Whoever comes first."""
+        with ThreadPoolExecutor(8) as pool:
+            made = list(pool.map(lambda _: outbox.add(7, sealed, NOW, b"one"), range(80)))
+        assert sorted(made, key=str) == [0] + [None] * 79
+
+    def test_forgetting_erases_those_before_and_no_others(self, outbox, path):
+        """The window itself stays; forgetting again changes nothing."""
+        for window in (5, 6, 7):
+            outbox.add(window, sealed, NOW, bytes([window]) * 8)
+        for _ in range(2):
+            outbox.forget_before(6)
+            assert contents(path) == [(6, bytes([6]) * 8), (7, bytes([7]) * 8)]
+        assert outbox.counts() == {"pending": 3}
+
+    def test_what_is_forgotten_is_gone_from_the_files(self, outbox, path):
+        """From the file and from its log, though it stays open."""
+        marks = [hashlib.sha256(bytes([number])).digest() for number in range(40)]
+        for mark in marks:
+            outbox.add(7, sealed, NOW, mark)
+        assert all(mark in on_disk(path) for mark in marks)
+        outbox.forget_before(8)
+        assert not any(mark in on_disk(path) for mark in marks)
+        outbox.close()
+        assert not any(mark in on_disk(path) for mark in marks)
+
+
+def content_of(payload: bytes) -> bytes:
+    """What a payload of these tests is about: what stands before the stroke."""
+    return payload.split(b"/")[0]
+
+
+def of_match(payload: bytes, slot: int) -> bytes:
+    return b"match " + payload + f" in {slot}".encode()
+
+
+def of_nothing(slot: int) -> bytes:
+    return f"dummy in {slot}".encode()
+
+
+def fill(box: Outbox, window: int, slots, now: float = NOW) -> int:
+    """Fill slots with vouchers that tell what they were made of."""
+    return box.fill(window, slots, content_of, of_match, of_nothing, now)
+
+
+def vouchers(path) -> list[tuple[int, int, bytes]]:
+    return [(row["window"], row["slot"], row["voucher"]) for row in rows(path)]
+
+
+class TestCover:
+    """Matches wait in a queue until their slot comes; a slot without one gets a dummy."""
+
+    def test_the_longest_waiting_comes_first_and_then_dummies(self, outbox, path):
+        """Whatever the matches are named."""
+        for name in (b"z", b"a", b"m"):
+            assert outbox.enqueue(name, name, NOW)
+        assert outbox.waiting_matches() == 3
+        assert fill(outbox, 7, range(2)) == 2
+        assert queued(path) == [b"m"]
+        assert fill(outbox, 7, range(5)) == 3
+        assert [voucher for _, _, voucher in vouchers(path)] == [
+            b"match z in 0", b"match a in 1", b"match m in 2", b"dummy in 3", b"dummy in 4",
+        ]  # fmt: skip
+        assert outbox.waiting_matches() == 0
+
+    def test_nothing_leaves_before_its_slot(self, outbox):
+        """A match that waits is no voucher."""
+        outbox.enqueue(b"a", b"a", NOW)
+        assert (outbox.due(NOW + 1e6), outbox.counts(), outbox.ledger().vouchers) == ([], {}, ())
+
+    @pytest.mark.parametrize("slots", [[], range(0), [0, 0, 0], [2, 1, 2, 0, 1], range(64)], ids=str)
+    def test_each_slot_is_filled_once(self, outbox, path, slots):
+        """However often its time is told, in one call or in many."""
+        outbox.enqueue(b"a", b"a", NOW)
+        assert fill(outbox, 7, slots) == len(set(slots))
+        before = vouchers(path)
+        assert {slot for _, slot, _ in before} == set(slots)
+        assert fill(outbox, 7, slots) == 0
+        assert vouchers(path) == before
+        assert fill(outbox, 8, slots) == len(set(slots))
+
+    @pytest.mark.parametrize("last", ["receipt", "refusal", "too old"])
+    def test_a_slot_stays_used(self, outbox, last):
+        """Whatever became of its voucher."""
+        fill(outbox, 7, [0])
+        EVENTS[last](outbox, outbox.due(NOW)[0])
+        assert fill(outbox, 7, [0]) == 0
+
+    def test_one_that_waits_already_is_not_kept_twice(self, outbox, path):
+        """The first stays, with its place in the row."""
+        assert [outbox.enqueue(b"a", payload, NOW) for payload in (b"a/1", b"a/2", b"a/3")] == [True, False, False]
+        assert queued(path) == [b"a/1"]
+
+    def test_a_content_that_has_its_voucher_is_skipped(self, outbox, path):
+        """It is taken off the queue without a voucher; the next takes the slot, else a dummy does."""
+        outbox.enqueue(b"a", b"a/1", NOW)
+        fill(outbox, 7, [0])
+        assert outbox.enqueue(b"a", b"a/2", NOW)
+        outbox.enqueue(b"b", b"b/1", NOW)
+        assert fill(outbox, 7, [1]) == 1
+        outbox.enqueue(b"b", b"b/2", NOW)
+        assert fill(outbox, 7, [2]) == 1
+        assert [voucher for _, _, voucher in vouchers(path)] == [b"match a/1 in 0", b"match b/1 in 1", b"dummy in 2"]
+        assert outbox.waiting_matches() == 0
+
+    def test_it_has_a_voucher_again_in_the_next_window(self, outbox, path):
+        """As without cover."""
+        for window in (7, 8):
+            outbox.enqueue(b"a", b"a", NOW)
+            fill(outbox, window, [0])
+        assert vouchers(path) == [(7, 0, b"match a in 0"), (8, 0, b"match a in 0")]
+
+    @pytest.mark.parametrize("at", range(4))
+    @pytest.mark.parametrize("fault", ["seal", "dummy", "content"])
+    def test_a_failure_inside_leaves_all_as_it_was(self, outbox, path, at, fault):
+        """No slot is filled, no match is lost, and the next call does it all."""
+        for name in (b"a", b"b"):
+            outbox.enqueue(name, name, NOW)
+        calls = iter(range(100))
+
+        def failing(made):
+            def make(*arguments):
+                if next(calls) == at:
+                    raise RuntimeError("no key")
+                return made(*arguments)
+
+            return make
+
+        makers = {"content": content_of, "seal": of_match, "dummy": of_nothing}
+        makers[fault] = failing(makers[fault])
+        if at < {"content": 2, "seal": 2, "dummy": 4}[fault]:
+            with pytest.raises(RuntimeError, match="no key"):
+                outbox.fill(7, range(6), makers["content"], makers["seal"], makers["dummy"], NOW)
+            assert (rows(path), contents(path), queued(path)) == ([], [], [b"a", b"b"])
+        assert fill(outbox, 7, range(6)) == 6
+        assert queued(path) == []
+
+    def test_a_full_disk_keeps_the_queue(self, outbox, path):
+        """StorageError, and everything is as it was."""
+        outbox.enqueue(b"a", b"a", NOW)
+        outbox._db.execute(f"PRAGMA max_page_count = {outbox._db.execute('PRAGMA page_count').fetchone()[0]}")
+        with pytest.raises(StorageError, match="can't store vouchers in the outbox"):
+            outbox.fill(7, range(64), content_of, lambda *_: bytes(900), lambda _: bytes(900), NOW)
+        assert (rows(path), contents(path), queued(path)) == ([], [], [b"a"])
+
+    def test_what_left_the_queue_is_gone_from_the_files(self, outbox, path):
+        """A payload is unsealed while it waits; once its voucher is made no trace of it is on disk."""
+        marks = [hashlib.sha256(bytes([number])).hexdigest().encode() * 4 for number in range(5)]
+        for mark in marks:
+            outbox.enqueue(mark[:8], mark, NOW)
+        assert all(mark in on_disk(path) for mark in marks)
+        outbox.fill(7, range(5), lambda payload: hashlib.sha256(payload).digest(), lambda *_: b"s", of_nothing, NOW)
+        assert not any(mark[:16] in on_disk(path) for mark in marks)
+
+    def test_two_outboxes_on_one_file_fill_each_slot_once(self, path):
+        """Threads of two clients of one device."""
+        with Outbox(path) as one, Outbox(path) as two:
+            for number in range(10):
+                one.enqueue(bytes([65 + number]), bytes([65 + number]), NOW)
+            with ThreadPoolExecutor(8) as pool:
+                filled = list(pool.map(lambda number: fill((one, two)[number % 2], 7, range(number)), range(33)))
+        assert sum(filled) == 32
+        told = [voucher for _, _, voucher in vouchers(path)]
+        assert [voucher[:7] for voucher in told[:10]] == [b"match " + bytes([65 + number]) for number in range(10)]
+        assert all(voucher.startswith(b"dummy") for voucher in told[10:])
+
+
+FILLING = """
+import sys, time
+from scanner.outbox import Outbox
+
+def of_match(payload, slot):
+    time.sleep(0.001)
+    return payload
+
+with Outbox(sys.argv[1]) as box:
+    print("ready", flush=True)
+    for slot in range(60):
+        print(box.fill(7, range(slot + 1), lambda payload: payload, of_match, lambda slot: b"dummy", 1.8e9), flush=True)
+"""
+
+
+def test_a_process_killed_while_it_fills_loses_no_match_and_sends_none_twice(tmp_path):
+    """After SIGKILL at any moment each match is in the queue or in a voucher, in order, and never in both."""
+    rng = random.Random(21)
+    names = [f"match {number:02}".encode() for number in range(40)]
+    for round_number in range(10):
+        path = tmp_path / f"{round_number}.db"
+        with Outbox(path) as box:
+            for name in names:
+                box.enqueue(name, name, NOW)
+        with subprocess.Popen([sys.executable, "-c", FILLING, str(path)], stdout=subprocess.PIPE, text=True) as process:
+            try:
+                printed = [process.stdout.readline() for _ in range(rng.randrange(1, 50))]
+            finally:
+                process.kill()
+            printed += process.stdout.readlines()
+            assert process.wait(30) in {-signal.SIGKILL, 0}
+        confirmed = [line for line in printed[1:] if line.endswith("\n")]
+        with Outbox(path) as box:
+            box.count_scans("match", 1, NOW)  # it can be written to
+        told = [voucher for _, _, voucher in vouchers(path)]
+        assert len(confirmed) <= len(told) <= len(confirmed) + 1
+        assert [voucher for voucher in told if voucher != b"dummy"] + queued(path) == names
+        assert [content for _, content in contents(path)] == names[: min(len(told), len(names))]
+
+
+class TestLedger:
+    """What the user can see of what was done."""
+
+    def test_scans_are_counted_by_day_and_outcome(self, outbox):
+        """Numbers add up within a day, which begins at midnight UTC."""
+        midnight = 20_000 * DAY
+        for outcome, number, now in (
+            ("no-match", 32, midnight), ("match", 1, midnight), ("no-match", 3, midnight + DAY - 0.5),
+            ("no-match", 5, midnight + DAY), ("timeout", 1, midnight - 1),
+        ):  # fmt: skip
+            outbox.count_scans(outcome, number, now)
+        assert outbox.ledger().scans == (
+            DayCount(19_999, "timeout", 1), DayCount(20_000, "match", 1), DayCount(20_000, "no-match", 35),
+            DayCount(20_001, "no-match", 5),
+        )  # fmt: skip
+
+    def test_requests_are_counted_by_day(self, outbox):
+        """Their number and the bytes of their bodies."""
+        for size, now in ((600, NOW), (600, NOW), (70, NOW + DAY)):
+            outbox.count_request(size, now)
+        day = int(NOW) // DAY
+        assert outbox.ledger().traffic == (DayTraffic(day, 2, 1200), DayTraffic(day + 1, 1, 70))
+
+    @pytest.mark.parametrize("event", EVENTS)
+    def test_a_vouchers_digest_and_size_outlive_its_bytes(self, outbox, path, event):
+        """Whatever became of it, the user can say which bytes it had."""
+        outbox.add(7, sealed, NOW)
+        voucher = sealed(7, 0)
+        expected = Kept(7, 0, "pending", hashlib.sha256(voucher).digest(), len(voucher), None, None)
+        assert outbox.ledger().vouchers == (expected,)
+        EVENTS[event](outbox, outbox.due(NOW)[0])
+        (kept,) = outbox.ledger().vouchers
+        assert kept[:2] + kept[3:5] == expected[:2] + expected[3:5]
+        assert kept.state == NEXT[event]
+        assert kept.receipt == (b"the receipt" if event == "receipt" else None)
+        assert (rows(path)[0]["voucher"] is None) == (kept.state in {"delivered", "dropped"})
+
+    def test_reopening_keeps_it(self, path):
+        """It is for the user, not for the process."""
+        with Outbox(path) as box:
+            box.count_scans("match", 2, NOW)
+            box.count_request(9, NOW)
+            box.add(7, sealed, NOW)
+            before = box.ledger()
+        with Outbox(path) as box:
+            assert box.ledger() == before
+
+    def test_an_empty_one_is_empty(self, outbox):
+        """Nothing was done."""
+        assert outbox.ledger() == ((), (), ())
+
+    def test_eight_threads_count_together(self, outbox):
+        """No scan and no byte is lost."""
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: (outbox.count_scans("match", 2, NOW), outbox.count_request(5, NOW)), range(80)))
+        ledger = outbox.ledger()
+        assert ([one.number for one in ledger.scans], ledger.traffic[0][1:]) == ([160], (80, 400))

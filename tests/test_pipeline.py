@@ -1,4 +1,4 @@
-"""Scanner and checkpoint: every fault is a verdict, and a match is on disk before it is told."""
+"""The scanner: every fault is a verdict."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ import asyncio
 import dataclasses
 import functools
 import io
-import math
-import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 
 import numpy as np
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from PIL import Image
 
 from scanner.errors import SandboxError, UnknownNameError
@@ -25,19 +20,11 @@ from scanner.hashset import Entry, HashSet, HashSetBuilder
 from scanner.hashset.entry import entries_of
 from scanner.index import Hits
 from scanner.media import Limits
-from scanner.outbox import Outbox
-from scanner.pipeline import Checkpoint
 from scanner.pipeline import Scanner as IsolatedScanner
 from scanner.profiles import PROFILES
 from scanner.sandbox import IsolatedHasher
 from scanner.types import Action, Outcome, Verdict, VideoMatch
-from scanner.vouchers import DeviceSealer, Payload, Voucher
 from tests.sandbox.test_isolated import EVIL
-
-DEVICE = Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
-OPENER = X25519PrivateKey.from_private_bytes(bytes([3]) * 32)
-POLICY = bytes(range(32))
-NOW = 1_800_000_000.0
 
 
 def picture(seed: int) -> bytes:
@@ -341,118 +328,3 @@ def test_a_decoder_that_can_not_be_started_is_an_error_verdict(known):
         assert scanner.scan(KNOWN).outcome is Outcome.ERROR
         with pytest.raises(SandboxError):
             scanner.warm_up()
-
-
-@pytest.fixture
-def outbox(tmp_path):
-    with Outbox(tmp_path / "outbox.db") as box:
-        yield box
-
-
-@pytest.fixture
-def sealer():
-    return DeviceSealer(DEVICE, OPENER.public_key(), POLICY)
-
-
-@pytest.fixture
-def checkpoint(known, sealer, outbox):
-    patient = dataclasses.replace(PROFILES["standard"], time_limit=60.0)
-    return Checkpoint(Scanner(known, patient), sealer, outbox, clock=lambda: NOW)
-
-
-def check(checkpoint: Checkpoint, media: bytes, waiting: str) -> Verdict:
-    return checkpoint.check(media) if waiting == "check" else asyncio.run(checkpoint.check_async(media))
-
-
-@pytest.mark.parametrize("waiting", ["check", "check_async"])
-def test_a_match_leaves_one_voucher_that_opens_to_it(checkpoint, outbox, known, waiting):
-    """The voucher tells the nearest match, the policy, the list's edition and the day, and is signed by the device."""
-    verdict = check(checkpoint, KNOWN, waiting)
-    assert verdict == Scanner(known).scan(KNOWN)
-    (stored,) = outbox.due(NOW)
-    assert (stored.window, stored.slot) == (int(NOW) // (28 * 86_400), 0)
-    voucher = Voucher.parse(stored.voucher)
-    voucher.verify(DEVICE.public_key())
-    assert (voucher.header.window, voucher.header.slot, voucher.header.policy_digest) == (stored.window, 0, POLICY)
-    assert voucher.open(OPENER) == Payload(
-        content_id=12,
-        leaf_index=1,
-        policy_digest=POLICY,
-        algorithm="pdq",
-        distance=verdict.matches[0].distance,
-        quality=verdict.quality,
-        hash=verdict.hash.data,
-        day=int(NOW) // 86_400,
-        hashset_digest=known.digest,
-    )
-
-
-@pytest.mark.parametrize("waiting", ["check", "check_async"])
-@pytest.mark.parametrize("media", [UNKNOWN, FLAT, b"", KNOWN[:40]], ids=["unknown", "flat", "empty", "cut"])
-def test_without_a_match_nothing_is_stored(checkpoint, outbox, tmp_path, media, waiting):
-    """No match, no voucher: not a row, not a byte."""
-    assert not check(checkpoint, media, waiting).matched
-    assert outbox.counts() == {}
-    with closing(sqlite3.connect(tmp_path / "outbox.db")) as db:
-        assert db.execute("SELECT count(*) FROM vouchers").fetchone() == (0,)
-
-
-def test_each_match_takes_the_next_slot(checkpoint, outbox):
-    """Pictures checked one after the other get slots one after the other."""
-    for media in (KNOWN, UNKNOWN, picture(3), KNOWN):
-        checkpoint.check(media)
-    assert [each.slot for each in outbox.due(NOW)] == [0, 1, 2]
-    assert [Voucher.parse(each.voucher).open(OPENER).content_id for each in outbox.due(NOW)] == [12, 13, 12]
-
-
-def test_eight_threads_share_one_checkpoint(checkpoint, outbox):
-    """Every match at the same time leaves its own voucher in its own slot."""
-    with ThreadPoolExecutor(8) as pool:
-        verdicts = list(pool.map(checkpoint.check, [KNOWN, UNKNOWN] * 20))
-    assert [verdict.matched for verdict in verdicts] == [True, False] * 20
-    stored = outbox.due(NOW)
-    assert [each.slot for each in stored] == list(range(20))
-    assert all(Voucher.parse(each.voucher).header.slot == each.slot for each in stored)
-
-
-@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
-@pytest.mark.parametrize("fault", ["closed", "read-only"])
-def test_a_voucher_that_can_not_be_stored_is_an_error_verdict(known, sealer, tmp_path, profile, fault):
-    """Nothing raises in the middle of sending; the profile says what to do."""
-    with Outbox(tmp_path / "outbox.db") as outbox:
-        if fault == "closed":
-            outbox.close()
-        else:
-            outbox._db.execute("PRAGMA query_only = ON")
-        verdict = Checkpoint(Scanner(known, profile), sealer, outbox, clock=lambda: NOW).check(KNOWN)
-    assert (verdict.outcome, verdict.action, verdict.matches) == (Outcome.ERROR, profile.on_error, ())
-    with closing(sqlite3.connect(tmp_path / "outbox.db")) as db:
-        assert db.execute("SELECT count(*) FROM vouchers").fetchone() == (0,)
-
-
-@pytest.mark.parametrize("waiting", ["check", "check_async"])
-@pytest.mark.parametrize("now", [math.inf, math.nan, 2.0**32 * 28 * 86400])
-def test_an_impossible_clock_is_an_error_verdict(known, sealer, outbox, waiting, now):
-    """Not even a broken clock raises in the middle of sending."""
-    verdict = check(Checkpoint(Scanner(known), sealer, outbox, clock=lambda: now), KNOWN, waiting)
-    assert verdict.outcome is Outcome.ERROR
-    assert outbox.counts() == {}
-
-
-def test_a_full_window_is_an_error_verdict(checkpoint, outbox, tmp_path):
-    """When all slots of a window are used, the verdict says so instead of raising, and the last slot stays used."""
-    window = int(NOW) // (28 * 86_400)
-    outbox.add(window, lambda *_: b"first", NOW)
-    with closing(sqlite3.connect(tmp_path / "outbox.db")) as db, db:
-        db.execute("UPDATE vouchers SET slot = 65535")
-    assert checkpoint.check(KNOWN).outcome is Outcome.ERROR
-    assert [each.slot for each in outbox.due(NOW)] == [65_535]
-
-
-@pytest.mark.parametrize("now", [0.0, -1.0, 1e9, 4e9])
-def test_the_clock_gives_window_and_day(known, sealer, outbox, now):
-    """Whatever the clock says, voucher and payload agree on it."""
-    checkpoint = Checkpoint(Scanner(known), sealer, outbox, clock=lambda: now)
-    assert checkpoint.check(KNOWN).matched
-    (stored,) = outbox.due(now)
-    assert Voucher.parse(stored.voucher).open(OPENER).day // 28 == stored.window

@@ -48,3 +48,20 @@ def test_the_device_side_never_loads_the_intake():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_opener_never_loads_the_network_nor_a_database():
+    """Whoever opens vouchers is offline, and needs nothing that could change that."""
+    code = (
+        "import sys, scanner.opener, scanner.exports, scanner.cli.opener;"
+        "print([name for name in ('httpx', 'fastapi', 'sqlalchemy', 'uvicorn', 'PIL') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_intake_never_loads_what_opens():
+    """It takes, stores and hands on; the module that opens exports is not even there."""
+    code = "import sys, scanner.intake.server, scanner.intake.exporting; print('scanner.opener' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "False"

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import scanner
-from scanner.cli import demo, doctor, hashing, hashset, intake, keys, scan
+from scanner.cli import demo, doctor, hashing, hashset, intake, keys, ledger, opener, policy, policy_files, scan
 from scanner.cli.output import EXIT_INTERRUPTED, fail
 from scanner.errors import ScannerError
 
@@ -29,6 +29,11 @@ app.command("doctor")(doctor.run_doctor)
 app.add_typer(hashset.app, name="hashset")
 app.add_typer(keys.app, name="keys")
 app.add_typer(intake.app, name="intake")
+policy.app.command("new")(policy_files.new)
+policy.app.command("show")(policy_files.show)
+app.add_typer(policy.app, name="policy")
+app.add_typer(opener.app, name="opener")
+app.add_typer(ledger.app, name="ledger")
 
 
 def _print_version(wanted: bool) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from scanner.cli.output import errors, fail
 
-app = typer.Typer(help="Run the service that receives vouchers.", no_args_is_help=True)
+app = typer.Typer(help="Run the service that receives vouchers, and hand them to the opener.", no_args_is_help=True)
 
 
 @app.command("serve")
@@ -54,3 +54,23 @@ def serve(
         enrolment_token=enrolment_token,
         announce=lambda url: errors.print(f"intake listening on {url}", markup=False),
     )
+
+
+@app.command("export")
+def export(
+    out: Annotated[Path, typer.Argument(help="File to write.", show_default=False)],
+    database: Annotated[
+        str, typer.Option("--database", "-d", help="sqlite:///FILE or postgresql://…", envvar="PRESCAN_DATABASE")
+    ] = "sqlite:///intake.db",
+    before: Annotated[int | None, typer.Option(help="Only windows before this one.", min=0, show_default="all")] = None,
+) -> None:
+    """Write every account's vouchers into a file for the opener, which is offline.
+
+    Example: scanner intake export vouchers.export --database sqlite:///intake.db
+    """
+    try:
+        from scanner.intake.exporting import export_to
+    except ModuleNotFoundError as error:
+        fail(f"the intake needs {error.name}; install prescan[intake]")
+    windows, vouchers = export_to(out, database, before)
+    errors.print(f"{out}: {vouchers:,} vouchers in {windows:,} accounts' windows", markup=False)

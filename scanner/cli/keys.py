@@ -19,6 +19,7 @@ class Role(StrEnum):
     DEVICE = "device"
     INTAKE = "intake"
     OPENER = "opener"
+    SIGNER = "signer"
 
 
 @app.command("new")
@@ -26,7 +27,8 @@ def new(
     role: Annotated[
         Role,
         typer.Argument(
-            help="device and intake keys sign (Ed25519); the opener's decrypts (X25519).", show_default=False
+            help="device, intake and policy signer keys sign (Ed25519); the opener's decrypts (X25519).",
+            show_default=False,
         ),
     ],
     file: Annotated[
@@ -35,7 +37,7 @@ def new(
 ) -> None:
     """Make a key pair. An existing file is never overwritten.
 
-    Keep the opener's private key offline: whoever holds it reads the vouchers.
+    Keep the opener's private key offline: whoever holds it reads what has passed the threshold.
 
     Example: scanner keys new intake intake.key
     """

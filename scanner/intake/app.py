@@ -43,9 +43,10 @@ class Enrolment(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     public_key: str = Field(pattern="^[A-Za-z0-9_-]{43}$", description="Raw Ed25519 key, base64url without padding.")
+    account: str = Field(pattern="^[A-Za-z0-9_-]{22}$", description="Account id, 16 bytes, base64url without padding.")
     proof: str = Field(
         pattern="^[A-Za-z0-9_-]{86}$",
-        description="Ed25519 signature over 'prescan/v1/enrol' and the raw key, base64url without padding.",
+        description="Ed25519 signature over 'prescan/v1/enrol', raw key and account, base64url without padding.",
     )
 
 
@@ -120,6 +121,7 @@ def create_app(
                 HTTPStatus.BAD_REQUEST,
                 HTTPStatus.UNAUTHORIZED,
                 HTTPStatus.FORBIDDEN,
+                HTTPStatus.CONFLICT,
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -138,11 +140,15 @@ def create_app(
         ):
             raise ProblemError(HTTPStatus.UNAUTHORIZED, "unauthorized", "Enrolment needs the provider's token")
         public_key = _from_base64url(body.public_key)
-        check_possession(public_key, _from_base64url(body.proof))
+        account = _from_base64url(body.account)
+        check_possession(public_key, account, _from_base64url(body.proof))
         device_id = device_id_of(public_key)
         if device_id.hex() != device:
             raise ProblemError(HTTPStatus.FORBIDDEN, "wrong-device", "The device id is not that of the key")
-        if not await opened["store"].enrol(device_id, public_key, day_at(clock())):
+        stored, new = await opened["store"].enrol(device_id, public_key, account, day_at(clock()))
+        if stored != account:
+            raise ProblemError(HTTPStatus.CONFLICT, "other-account", "The device is enrolled for another account")
+        if not new:
             response.status_code = HTTPStatus.OK
         return Device(device_id=device)
 

@@ -6,9 +6,10 @@ given every time; a call that returns has been committed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -30,6 +31,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from scanner.errors import StorageError
+from scanner.exports import ExportedWindow
 
 _metadata = MetaData()
 
@@ -38,6 +40,7 @@ DEVICES = Table(
     _metadata,
     Column("device_id", LargeBinary(16), primary_key=True),
     Column("public_key", LargeBinary(32), nullable=False),
+    Column("account", LargeBinary(16), nullable=False, index=True),
     Column("enrolled_day", BigInteger, nullable=False),
 )
 
@@ -72,17 +75,22 @@ class Store:
         self._engine = engine
         self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
 
-    async def enrol(self, device_id: bytes, public_key: bytes, day: int) -> bool:
-        """Keep a device's key.
+    async def enrol(self, device_id: bytes, public_key: bytes, account: bytes, day: int) -> tuple[bytes, bool]:
+        """Keep a device's key and account.
 
         Returns:
-            whether the device is new.
+            the account the device is enrolled for, and whether it is new.
 
         Raises:
             StorageError: nothing was stored.
         """
-        values = {"device_id": device_id, "public_key": public_key, "enrolled_day": day}
-        return await self._insert_once(DEVICES, values)
+        values = {"device_id": device_id, "public_key": public_key, "account": account, "enrolled_day": day}
+        if await self._insert_once(DEVICES, values):
+            return account, True
+        async with self._connected() as db:
+            stored = await db.scalar(select(DEVICES.c.account).where(DEVICES.c.device_id == device_id))
+        assert isinstance(stored, bytes)
+        return stored, False
 
     async def public_key(self, device_id: bytes) -> bytes | None:
         """The key of an enrolled device, or None."""
@@ -116,6 +124,31 @@ class Store:
         async with self._connected() as db:
             rows = await db.execute(select(VOUCHERS).order_by(*order))
             return [_voucher(row) for row in rows]
+
+    async def windows(self, before: int | None = None) -> AsyncGenerator[ExportedWindow, None]:
+        """Every account's vouchers of each window, before a window if one is given, in order of account and window."""
+        query = (
+            select(DEVICES.c.account, DEVICES.c.public_key, VOUCHERS)
+            .join(DEVICES, DEVICES.c.device_id == VOUCHERS.c.device_id)
+            .order_by(DEVICES.c.account, VOUCHERS.c.window_number, VOUCHERS.c.device_id, VOUCHERS.c.slot)
+        )
+        if before is not None:
+            query = query.where(VOUCHERS.c.window_number < before)
+        current: ExportedWindow | None = None
+        async with self._connected() as db:
+            rows = await db.stream(query)
+            try:
+                async for row in rows:
+                    if current is None or (current.account, current.window) != (row.account, row.window_number):
+                        if current is not None:
+                            yield current
+                        current = ExportedWindow(row.account, row.window_number, {}, [])
+                    current.devices[row.device_id] = row.public_key
+                    current.vouchers.append(row.voucher)
+            finally:
+                await rows.close()  # whoever reads may stop midway
+        if current is not None:
+            yield current
 
     async def check(self) -> None:
         """Raise StorageError unless the database answers."""
@@ -159,19 +192,28 @@ async def open_store(url: str) -> AsyncIterator[Store]:
         await engine.dispose()
 
 
-def check_database(url: str) -> None:
+def check_database(url: str, *, existing: bool = False) -> None:
     """Connect once, without an event loop, so that what is wrong is told before a service starts.
 
+    Args:
+        url: as for :func:`open_store`.
+        existing: an intake must have used it already; none is made.
+
     Raises:
-        StorageError: it can't be opened.
+        StorageError: it can't be opened, or no intake has used it.
     """
     with _reported():
+        parsed = make_url(_with_driver(url))
+        if existing and parsed.drivername.startswith("sqlite") and not Path(parsed.database or "").is_file():
+            raise StorageError(f"there is no database {parsed.database}; give the one that the intake serves")
         engine = create_engine(_with_driver(url).replace("+aiosqlite", ""))
         try:
             with engine.connect() as connection:
-                inspect(connection).has_table(DEVICES.name)  # reads the file: connecting alone does not
+                used = inspect(connection).has_table(DEVICES.name)  # reads the file: connecting alone does not
         finally:
             engine.dispose()
+    if existing and not used:
+        raise StorageError("no intake has used this database; give the one that the intake serves")
 
 
 def _with_driver(url: str) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 from scanner.errors import VoucherError
 from scanner.vouchers import cose
 
-VERSION = 0
-"""Version 0 is the whole envelope around a plain payload; version 1 will put threshold shares inside."""
+VERSION = 1
+"""Version 1 holds a share and a payload that only enough shares open; nothing else is accepted."""
 
 WINDOW_SECONDS = 28 * 24 * 3600
 SLOTS = 1 << 16

@@ -30,6 +30,8 @@ class Payload:
         hash: the picture's.
         day: days since 1970; nothing finer.
         hashset_digest: the edition of the list that was searched.
+        account: the account's id, 16 bytes.
+        build: names the client's build, up to 32 bytes; what it holds is the client's choice.
     """
 
     content_id: int
@@ -41,9 +43,20 @@ class Payload:
     hash: bytes
     day: int
     hashset_digest: bytes
+    account: bytes = bytes(16)
+    build: bytes = b""
 
     @classmethod
-    def of_match(cls, verdict: Verdict, *, policy_digest: bytes, hashset_digest: bytes, now: float) -> Payload:
+    def of_match(
+        cls,
+        verdict: Verdict,
+        *,
+        policy_digest: bytes,
+        hashset_digest: bytes,
+        account: bytes,
+        now: float,
+        build: bytes = b"",
+    ) -> Payload:
         """Describe the nearest match of a verdict; ``now`` in seconds since 1970.
 
         Raises:
@@ -62,10 +75,12 @@ class Payload:
             hash=verdict.hash.data,
             day=day_at(now),
             hashset_digest=hashset_digest,
+            account=account,
+            build=build,
         )
 
     def to_bytes(self) -> bytes:
-        """Write as a deterministic CBOR map, keys 1 to 9 in the order above, length before, zeros after: 256 bytes."""
+        """Write as a deterministic CBOR map, keys 1 to 11 in the order above, length before, zeros after: 256 bytes."""
         body = cose.encode({number: getattr(self, part.name) for number, part in enumerate(fields(self), 1)})
         framed = len(body).to_bytes(_LENGTH_BYTES) + body
         if len(framed) > PADDED_BYTES:
@@ -85,7 +100,7 @@ class Payload:
         values = cose.decode(data[_LENGTH_BYTES:end], "payload")
         parts = fields(cls)
         if not isinstance(values, dict) or list(values) != list(range(1, len(parts) + 1)):
-            raise VoucherError("malformed", "the payload does not have the nine fields of a match")
+            raise VoucherError("malformed", "the payload does not have the eleven fields of a match")
         for part, value in zip(parts, values.values(), strict=True):
             if type(value).__name__ != part.type or (isinstance(value, int) and not 0 <= value <= _LARGEST_NUMBER):
                 raise VoucherError("malformed", f"the payload's {part.name} is of the wrong kind")

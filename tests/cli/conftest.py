@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from scanner.cli import main
+from tests.cli.journey import Journey, command, travelled
 
 
 class Ran(NamedTuple):
@@ -59,3 +61,29 @@ def known(run, pictures, tmp_path) -> Path:
     path = tmp_path / "known.prescan"
     assert run("hashset", "build", path, pictures, "--name", "three").code == 0
     return path
+
+
+@pytest.fixture(scope="session")
+def travelled_once(tmp_path_factory) -> Journey:
+    """A journey to look at; nobody changes it."""
+    return travelled(tmp_path_factory.mktemp("journey"))
+
+
+@pytest.fixture
+def journey(travelled_once, tmp_path) -> Journey:
+    """A copy of it, with an export, to do anything to."""
+    folder = tmp_path / "journey"
+    shutil.copytree(travelled_once.folder, folder)
+    copy = Journey(folder)
+    command("intake", "export", copy.export, "--database", copy.database)
+    return copy
+
+
+def told(ran: Ran, *words: str) -> bool:
+    """A mistake is told in one line on standard error, with exit code 2; all else fails the test here."""
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("scanner: ")
+    assert ran.err.count("\n") == 1
+    for word in words:
+        assert word in ran.err
+    return True

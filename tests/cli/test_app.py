@@ -16,7 +16,9 @@ import scanner
 COMMANDS = (
     (), ("hash",), ("scan",), ("demo",), ("hashset",), ("hashset", "build"), ("hashset", "info"), ("hashset", "verify"),
     ("hashset", "delta"), ("hashset", "merge"),
-    ("keys",), ("keys", "new"), ("keys", "show"), ("intake",), ("intake", "serve"),
+    ("keys",), ("keys", "new"), ("keys", "show"), ("intake",), ("intake", "serve"), ("intake", "export"),
+    ("policy",), ("policy", "threshold"), ("policy", "new"), ("policy", "show"), ("opener",), ("opener", "open"),
+    ("ledger",), ("ledger", "show"), ("ledger", "verify"),
 )  # fmt: skip
 
 
@@ -41,10 +43,11 @@ def test_wrong_use_exits_2(run):
     assert "--hashset" in ran.err
 
 
-def test_keys_are_made_shown_and_never_overwritten(run, tmp_path):
+@pytest.mark.parametrize("role", ["device", "intake", "signer"])
+def test_keys_are_made_shown_and_never_overwritten(run, tmp_path, role):
     """The private half is the owner's alone."""
     key = tmp_path / "device.key"
-    assert run("keys", "new", "device", key).code == 0
+    assert run("keys", "new", role, key).code == 0
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     shown = run("keys", "show", key)
     assert shown.out.startswith((tmp_path / "device.key.pub").read_text())
@@ -54,6 +57,14 @@ def test_keys_are_made_shown_and_never_overwritten(run, tmp_path):
     assert again.code == 2
     assert "never overwritten" in again.err
     assert key.read_bytes() == before
+
+
+def test_a_role_that_is_none_is_told(run, tmp_path):
+    """With those that are, and no file."""
+    ran = run("keys", "new", "judge", tmp_path / "judge.key")
+    assert ran.code == 2
+    assert "signer" in ran.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_opener_key_has_no_device_id(run, tmp_path):
@@ -97,7 +108,7 @@ def test_the_demo_matches_every_copy_and_no_innocent_picture(run):
     """The story ends with the line that the README promises."""
     ran = run("demo")
     assert ran.code == 0
-    assert ran.out.splitlines()[-1] == "30 of 30 edited copies matched, 0 of 16 innocent pictures matched"
+    assert ran.out.splitlines()[-1] == "60 of 60 edited copies matched, 0 of 10 innocent pictures matched"
 
 
 def test_the_demo_leaves_nothing_behind(run, tmp_path, monkeypatch):

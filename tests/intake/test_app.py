@@ -6,6 +6,7 @@ import asyncio
 import base64
 import dataclasses
 import hashlib
+import json
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -14,21 +15,20 @@ import httpx
 import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scanner.exports import ExportedWindow
 from scanner.intake.app import create_app
 from scanner.intake.store import StoredVoucher, open_store
-from scanner.vouchers import LARGEST_VOUCHER, DeviceSealer, Payload, Receipt, Voucher, cose, prove_possession
+from scanner.vouchers import LARGEST_VOUCHER, DeviceSealer, Receipt, Voucher, cose, prove_possession
 from tests.intake.conftest import INTAKE, NOW, serving
+from tests.policies import ACCOUNT, OTHER_ACCOUNT, PAYLOAD, POLICY, opened, seal
 
 DEVICE = Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes([2]) * 32)
-OPENER = X25519PrivateKey.from_private_bytes(bytes([3]) * 32)
-SEALER = DeviceSealer(DEVICE, OPENER.public_key())
-OTHER_SEALER = DeviceSealer(OTHER, OPENER.public_key())
-PAYLOAD = Payload(77, 5, bytes(32), "pdq", 12, 88, bytes([0xA5]) * 32, 20_600, bytes([9]) * 32)
+SEALER = DeviceSealer(DEVICE, POLICY, ACCOUNT)
+OTHER_SEALER = DeviceSealer(OTHER, POLICY, ACCOUNT)
 DEVICE_ID = SEALER.device_id.hex()
 
 
@@ -36,8 +36,12 @@ def text(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def enrolment(key: Ed25519PrivateKey = DEVICE) -> dict[str, str]:
-    return {"public_key": text(key.public_key().public_bytes_raw()), "proof": text(prove_possession(key))}
+def enrolment(key: Ed25519PrivateKey = DEVICE, account: bytes = ACCOUNT) -> dict[str, str]:
+    return {
+        "public_key": text(key.public_key().public_bytes_raw()),
+        "account": text(account),
+        "proof": text(prove_possession(key, account)),
+    }
 
 
 def enrol(client: httpx.Client, **options) -> httpx.Response:
@@ -57,6 +61,16 @@ def stored(url: str) -> list[StoredVoucher]:
     async def read() -> list[StoredVoucher]:
         async with open_store(url) as store:
             return await store.vouchers()
+
+    return asyncio.run(read())
+
+
+def exported(url: str) -> list[ExportedWindow]:
+    """What the opener would be given."""
+
+    async def read() -> list[ExportedWindow]:
+        async with open_store(url) as store:
+            return [window async for window in store.windows()]
 
     return asyncio.run(read())
 
@@ -108,15 +122,79 @@ def test_twenty_enrolments_at_once_make_one_device(intake):
 
 def test_a_proof_by_another_key_does_not_enrol(intake):
     """Whoever can't sign with the key is refused, and the device stays unknown."""
-    body = enrolment() | {"proof": text(prove_possession(OTHER))}
+    body = enrolment() | {"proof": text(prove_possession(OTHER, ACCOUNT))}
     assert is_problem(intake.put(f"/v1/devices/{DEVICE_ID}", json=body), 403, "bad-signature")
-    assert is_problem(put(intake, SEALER.seal(PAYLOAD, 735, 0)), 403, "not-enrolled")
+    assert is_problem(put(intake, seal(SEALER, 735, 0)), 403, "not-enrolled")
 
 
 def test_an_id_that_is_not_the_keys_does_not_enrol(intake):
     """Nobody enrols under another device's id."""
     answer = intake.put(f"/v1/devices/{OTHER_SEALER.device_id.hex()}", json=enrolment())
     assert is_problem(answer, 403, "wrong-device")
+
+
+def test_a_proof_for_another_account_does_not_enrol(intake):
+    """The account is signed too: nobody on the way exchanges it."""
+    body = enrolment() | {"account": text(OTHER_ACCOUNT)}
+    assert is_problem(intake.put(f"/v1/devices/{DEVICE_ID}", json=body), 403, "bad-signature")
+    assert is_problem(put(intake, seal(SEALER, 735, 0)), 403, "not-enrolled")
+
+
+def test_a_device_belongs_to_one_account(intake, store_url):
+    """409 for another account, and it stays with the first, its vouchers too."""
+    assert enrol(intake).status_code == 201
+    moved = intake.put(f"/v1/devices/{DEVICE_ID}", json=enrolment(account=OTHER_ACCOUNT))
+    assert is_problem(moved, 409, "other-account")
+    assert text(ACCOUNT) not in moved.text
+    assert enrol(intake).status_code == 200
+    assert put(intake, seal(SEALER, 735, 0)).status_code == 201
+    assert [window.account for window in exported(store_url)] == [ACCOUNT]
+
+
+def test_an_account_has_many_devices(intake, store_url):
+    """Each enrols for itself; what they send stands together."""
+    for key, sealer in ((DEVICE, SEALER), (OTHER, OTHER_SEALER)):
+        device = sealer.device_id.hex()
+        assert intake.put(f"/v1/devices/{device}", json=enrolment(key)).status_code == 201
+        assert put(intake, seal(sealer, 735, 0), device=device).status_code == 201
+    (window,) = exported(store_url)
+    assert window.devices == {
+        SEALER.device_id: DEVICE.public_key().public_bytes_raw(),
+        OTHER_SEALER.device_id: OTHER.public_key().public_bytes_raw(),
+    }
+    assert len(window.vouchers) == 2
+
+
+def test_twenty_enrolments_at_once_for_two_accounts_give_one(intake, store_url):
+    """One is new, those for the same account repeat it, the others are refused."""
+    accounts = [ACCOUNT, OTHER_ACCOUNT] * 10
+    with ThreadPoolExecutor(20) as pool:
+        codes = list(
+            pool.map(
+                lambda account: (
+                    intake.put(f"/v1/devices/{DEVICE_ID}", json=enrolment(account=account)).status_code,
+                    account,
+                ),
+                accounts,
+            )
+        )
+    (winner,) = [account for code, account in codes if code == 201]
+    assert sorted(code for code, _ in codes) == [200] * 9 + [201] + [409] * 10
+    assert {account for code, account in codes if code == 200} == {winner}
+    assert put(intake, seal(SEALER, 735, 0)).status_code == 201
+    assert [window.account for window in exported(store_url)] == [winner]
+
+
+@pytest.mark.parametrize(
+    "account",
+    [None, "", 7, "A" * 21, "A" * 23, "A" * 21 + "!", "A" * 20 + "==", text(ACCOUNT) + "\n", ["A" * 22]],
+    ids=repr,
+)
+def test_what_is_no_account_id_is_not_processed(shared_intake, account):
+    """16 bytes in base64url, without padding."""
+    other = OTHER_SEALER.device_id.hex()
+    answer = shared_intake.put(f"/v1/devices/{other}", json=enrolment(OTHER) | {"account": account})
+    assert is_problem(answer, 422, "invalid-request")
 
 
 @pytest.mark.parametrize(
@@ -128,9 +206,10 @@ def test_an_id_that_is_not_the_keys_does_not_enrol(intake):
         b"{}",
         b'{"public_key": 1, "proof": 2}',
         b'{"public_key": "AAAA", "proof": "AAAA"}',
-        ('{"public_key": "' + "A" * 43 + '"}').encode(),
-        ('{"public_key": "' + "A" * 43 + '", "proof": "' + "A" * 86 + '", "more": 1}').encode(),
-        ('{"public_key": "' + "A" * 42 + '!", "proof": "' + "A" * 86 + '"}').encode(),
+        json.dumps({"public_key": "A" * 43}).encode(),
+        json.dumps({"public_key": "A" * 43, "proof": "A" * 86}).encode(),
+        json.dumps({"public_key": "A" * 43, "proof": "A" * 86, "account": "A" * 22, "more": 1}).encode(),
+        json.dumps({"public_key": "A" * 42 + "!", "proof": "A" * 86, "account": "A" * 22}).encode(),
         b"\xff\xfe",
         b"[" * 4000,
     ],
@@ -141,7 +220,7 @@ def test_a_malformed_enrolment_is_not_processed(shared_intake, body):
     other = OTHER_SEALER.device_id.hex()
     answer = shared_intake.put(f"/v1/devices/{other}", content=body, headers={"Content-Type": "application/json"})
     assert is_problem(answer, *((422, "invalid-request") if answer.status_code == 422 else (400, "bad-request")))
-    assert is_problem(put(shared_intake, OTHER_SEALER.seal(PAYLOAD, 735, 0), device=other), 403, "not-enrolled")
+    assert is_problem(put(shared_intake, seal(OTHER_SEALER, 735, 0), device=other), 403, "not-enrolled")
 
 
 @pytest.mark.parametrize("device", ["0", "g" * 32, DEVICE_ID.upper(), DEVICE_ID + "00", DEVICE_ID + "%0A"])
@@ -168,20 +247,20 @@ def test_with_a_token_set_nobody_enrols_without_it(store_url, authorization):
 def test_a_voucher_is_stored_and_its_receipt_verifies(intake, store_url):
     """201 with a receipt for exactly these bytes, and the bytes are in the database."""
     enrol(intake)
-    voucher = SEALER.seal(PAYLOAD, 735, 3)
+    voucher = seal(SEALER, 735, 3)
     answer = put(intake, voucher, 735, 3)
     assert (answer.status_code, answer.headers["Content-Type"]) == (201, "application/cose")
     digest = hashlib.sha256(voucher).digest()
     receipt = Receipt.verified(answer.content, INTAKE.public_key())
     assert receipt == Receipt(SEALER.device_id, 735, 3, digest, int(NOW) // 86_400)
     assert stored(store_url) == [StoredVoucher(SEALER.device_id, 735, 3, digest, voucher, answer.content)]
-    assert Voucher.parse(stored(store_url)[0].voucher).open(OPENER) == PAYLOAD
+    assert opened(stored(store_url)[0].voucher) == PAYLOAD
 
 
 def test_the_same_bytes_again_get_the_same_receipt(store_url):
     """200 and the receipt first given, even on a later day."""
     days = [NOW]
-    voucher = SEALER.seal(PAYLOAD, 735, 0)
+    voucher = seal(SEALER, 735, 0)
     with (
         serving(create_app(store_url, INTAKE, clock=lambda: days[-1])) as url,
         httpx.Client(base_url=url) as client,
@@ -197,7 +276,7 @@ def test_the_same_bytes_again_get_the_same_receipt(store_url):
 def test_other_bytes_for_a_taken_slot_are_a_conflict(intake, store_url):
     """409, and what was stored first stays."""
     enrol(intake)
-    first, second = SEALER.seal(PAYLOAD, 735, 0), SEALER.seal(PAYLOAD, 735, 0)
+    first, second = seal(SEALER, 735, 0), seal(SEALER, 735, 0)
     assert put(intake, first).status_code == 201
     assert is_problem(put(intake, second), 409, "slot-taken")
     assert put(intake, first).status_code == 200
@@ -208,8 +287,8 @@ def test_other_bytes_for_a_taken_slot_are_a_conflict(intake, store_url):
 def test_a_voucher_in_another_place_is_refused(intake, store_url, window, slot):
     """The path must name what the voucher names."""
     enrol(intake)
-    assert is_problem(put(intake, SEALER.seal(PAYLOAD, 735, 0), window, slot), 400, "wrong-place")
-    other_device = put(intake, SEALER.seal(PAYLOAD, 735, 0), device=OTHER_SEALER.device_id.hex())
+    assert is_problem(put(intake, seal(SEALER, 735, 0), window, slot), 400, "wrong-place")
+    other_device = put(intake, seal(SEALER, 735, 0), device=OTHER_SEALER.device_id.hex())
     assert is_problem(other_device, 400, "wrong-place")
     assert stored(store_url) == []
 
@@ -218,7 +297,7 @@ def test_a_voucher_in_another_place_is_refused(intake, store_url, window, slot):
 def test_the_first_and_the_last_place_can_be_taken(intake, store_url, window, slot):
     """The database holds every number a voucher can name."""
     enrol(intake)
-    assert put(intake, SEALER.seal(PAYLOAD, window, slot), window, slot).status_code == 201
+    assert put(intake, seal(SEALER, window, slot), window, slot).status_code == 201
     assert [(each.window, each.slot) for each in stored(store_url)] == [(window, slot)]
 
 
@@ -230,20 +309,20 @@ def test_a_place_no_voucher_can_have_is_not_processed(shared_intake, place):
 
 def test_a_device_that_is_not_enrolled_is_refused(intake, store_url):
     """403 by its own name, so that the device can enrol."""
-    assert is_problem(put(intake, SEALER.seal(PAYLOAD, 735, 0)), 403, "not-enrolled")
+    assert is_problem(put(intake, seal(SEALER, 735, 0)), 403, "not-enrolled")
     assert stored(store_url) == []
 
 
 def test_a_voucher_the_device_did_not_sign_is_refused(intake, store_url):
     """Whoever knows an enrolled device's id still can't speak for it."""
     enrol(intake)
-    header = Voucher.parse(SEALER.seal(PAYLOAD, 735, 0)).header
+    header = Voucher.parse(seal(SEALER, 735, 0)).header
     forged = cose.sign1(OTHER, header.to_cose(), bytes(304))
     assert is_problem(put(intake, forged), 403, "bad-signature")
     assert stored(store_url) == []
 
 
-@pytest.mark.parametrize("body", [b"", b"x", b"\x81" * 4000, bytes(LARGEST_VOUCHER), SEALER.seal(PAYLOAD, 735, 0)[:-1]])
+@pytest.mark.parametrize("body", [b"", b"x", b"\x81" * 4000, bytes(LARGEST_VOUCHER), seal(SEALER, 735, 0)[:-1]])
 def test_what_is_no_voucher_is_malformed(intake, store_url, body):
     """400 for every body that does not parse."""
     enrol(intake)
@@ -251,10 +330,11 @@ def test_what_is_no_voucher_is_malformed(intake, store_url, body):
     assert stored(store_url) == []
 
 
-def test_another_version_is_told_apart(intake):
+@pytest.mark.parametrize("version", [0, 2, 255])
+def test_another_version_is_told_apart(intake, version):
     """400 by its own name, so that a newer client knows why."""
     enrol(intake)
-    header = dataclasses.replace(Voucher.parse(SEALER.seal(PAYLOAD, 735, 0)).header, version=1)
+    header = dataclasses.replace(Voucher.parse(seal(SEALER, 735, 0)).header, version=version)
     assert is_problem(put(intake, cose.sign1(DEVICE, header.to_cose(), bytes(304))), 400, "unknown-version")
 
 
@@ -272,7 +352,7 @@ def test_too_large_a_body_is_refused(shared_intake, size, declared):
 def test_a_voucher_in_many_pieces_is_one_voucher(intake):
     """Chunks are put together again."""
     enrol(intake)
-    voucher = SEALER.seal(PAYLOAD, 735, 0)
+    voucher = seal(SEALER, 735, 0)
     pieces = (voucher[at : at + 7] for at in range(0, len(voucher), 7))
     answer = intake.put(f"/v1/vouchers/{DEVICE_ID}/735/0", content=pieces)
     assert answer.status_code == 201
@@ -282,7 +362,7 @@ def test_a_voucher_in_many_pieces_is_one_voucher(intake):
 def test_twenty_identical_vouchers_at_once_are_stored_once(intake, store_url):
     """Exactly one 201, one row, and one receipt for all."""
     enrol(intake)
-    voucher = SEALER.seal(PAYLOAD, 735, 0)
+    voucher = seal(SEALER, 735, 0)
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: put(intake, voucher), range(20)))
     assert sorted(answer.status_code for answer in answers) == [200] * 19 + [201]
@@ -293,7 +373,7 @@ def test_twenty_identical_vouchers_at_once_are_stored_once(intake, store_url):
 def test_twenty_vouchers_for_one_slot_at_once_leave_one(intake, store_url):
     """Exactly one 201, the others 409, and what is stored is what got the receipt."""
     enrol(intake)
-    vouchers = [SEALER.seal(PAYLOAD, 735, 0) for _ in range(20)]
+    vouchers = [seal(SEALER, 735, 0) for _ in range(20)]
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda voucher: put(intake, voucher), vouchers))
     codes = [answer.status_code for answer in answers]
@@ -308,8 +388,8 @@ def test_devices_have_their_own_slots(intake, store_url):
     enrol(intake)
     other = OTHER_SEALER.device_id.hex()
     assert intake.put(f"/v1/devices/{other}", json=enrolment(OTHER)).status_code == 201
-    assert put(intake, SEALER.seal(PAYLOAD, 735, 0)).status_code == 201
-    assert put(intake, OTHER_SEALER.seal(PAYLOAD, 735, 0), device=other).status_code == 201
+    assert put(intake, seal(SEALER, 735, 0)).status_code == 201
+    assert put(intake, seal(OTHER_SEALER, 735, 0), device=other).status_code == 201
     assert len(stored(store_url)) == 2
 
 
@@ -338,7 +418,7 @@ def test_the_configuration_tells_what_clients_may_know(shared_intake):
     """The public half of the key, the versions and the limit, and nothing more."""
     assert shared_intake.get("/v1/config").json() == {
         "intake_public_key": text(INTAKE.public_key().public_bytes_raw()),
-        "voucher_versions": [0],
+        "voucher_versions": [1],
         "largest_voucher": LARGEST_VOUCHER,
     }
 
@@ -350,7 +430,7 @@ def test_a_missing_database_is_a_passing_trouble(intake, store_url):
     for table in ("vouchers", "devices"):
         execute(store_url, f"DROP TABLE {table}")
     assert intake.get("/healthz").json() == {"status": "ok"}
-    for answer in (intake.get("/readyz"), enrol(intake), put(intake, SEALER.seal(PAYLOAD, 735, 0))):
+    for answer in (intake.get("/readyz"), enrol(intake), put(intake, seal(SEALER, 735, 0))):
         assert is_problem(answer, 503, "storage")
         assert int(answer.headers["Retry-After"]) > 0
 
@@ -379,7 +459,7 @@ def test_readiness_comes_back_with_the_database(store_url):
 
 def test_a_restart_on_the_same_database_keeps_all(store_url):
     """Devices, vouchers and receipts outlive the process that took them."""
-    voucher = SEALER.seal(PAYLOAD, 735, 0)
+    voucher = seal(SEALER, 735, 0)
     answers = []
     for _ in range(2):
         with serving(create_app(store_url, INTAKE, clock=lambda: NOW)) as url, httpx.Client(base_url=url) as client:
@@ -388,7 +468,7 @@ def test_a_restart_on_the_same_database_keeps_all(store_url):
     assert answers[0][1].content == answers[1][1].content
 
 
-VOUCHER = SEALER.seal(PAYLOAD, 735, 0)
+VOUCHER = seal(SEALER, 735, 0)
 
 
 @given(

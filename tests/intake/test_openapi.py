@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -9,12 +11,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import scanner
 from scanner.intake.app import create_app
 from tests.intake.conftest import serving
+from tests.intake.test_app import DEVICE_ID, enrolment
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 # Every status the tests of the answers see, by operation.
 SEEN = {
-    ("put", "/v1/devices/{device}"): {200, 201, 400, 401, 403, 413, 422, 503},
+    ("put", "/v1/devices/{device}"): {200, 201, 400, 401, 403, 409, 413, 422, 503},
     ("put", "/v1/vouchers/{device}/{window}/{slot}"): {200, 201, 400, 403, 409, 413, 422, 503},
     ("get", "/v1/config"): {200},
     ("get", "/healthz"): {200},
@@ -113,3 +116,49 @@ def test_vouchers_and_receipts_are_binary(document):
     assert list(operation["requestBody"]["content"]) == ["application/cose"]
     for status in ("200", "201"):
         assert "application/cose" in operation["responses"][status]["content"]
+
+
+@pytest.fixture
+def client(tmp_path):
+    """An intake of its own."""
+    app = create_app(f"sqlite:///{tmp_path / 'intake.db'}", Ed25519PrivateKey.generate())
+    with serving(app) as address, httpx.Client(base_url=address) as client:
+        yield client
+
+
+def schema_of(document, operation, *path):
+    """The schema a part of an operation refers to."""
+    part = operations(document)[operation]
+    for name in path:
+        part = part[name]
+    return document["components"]["schemas"][part["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]]
+
+
+def test_the_enrolment_is_as_it_is_documented(document, client):
+    """Its fields are those a device sends, each needed, each of its pattern, and no other is taken."""
+    schema = schema_of(document, ("put", "/v1/devices/{device}"), "requestBody")
+    body = enrolment()
+    assert set(schema["properties"]) == set(schema["required"]) == set(body) == {"public_key", "account", "proof"}
+    assert schema["additionalProperties"] is False
+    assert all(re.search(schema["properties"][name]["pattern"], value) for name, value in body.items())
+    for wrong in (body | {"more": ""}, *({key: body[key] for key in body if key != name} for name in body)):
+        assert client.put(f"/v1/devices/{DEVICE_ID}", json=wrong).status_code == 422
+    assert client.put(f"/v1/devices/{DEVICE_ID}", json=body).status_code == 201
+
+
+@pytest.mark.parametrize("path", ["/v1/config", "/healthz", "/readyz"])
+def test_what_is_read_is_as_it_is_documented(document, client, path):
+    """Exactly the documented fields."""
+    answer = client.get(path)
+    schema = schema_of(document, ("get", path), "responses", "200")
+    assert answer.status_code == 200
+    assert set(answer.json()) == set(schema["properties"])
+
+
+def test_a_device_is_as_it_is_documented(document, client):
+    """The same whether it is new or not."""
+    for status in ("201", "200"):
+        answer = client.put(f"/v1/devices/{DEVICE_ID}", json=enrolment())
+        schema = schema_of(document, ("put", "/v1/devices/{device}"), "responses", status)
+        assert answer.status_code == int(status)
+        assert set(answer.json()) == set(schema["properties"])

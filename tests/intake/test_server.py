@@ -12,19 +12,17 @@ import sys
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from scanner.delivery import Courier
 from scanner.intake.store import open_store
 from scanner.keys import write_key_pair
 from scanner.outbox import Outbox
-from scanner.vouchers import DeviceSealer, Payload, Receipt, prove_possession
+from scanner.vouchers import DeviceSealer, Receipt, prove_possession
 from tests.intake.conftest import INTAKE, NOW
+from tests.policies import ACCOUNT, OPENER, PAYLOAD, POLICY, seal
 
 DEVICE = Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
-OPENER = X25519PrivateKey.from_private_bytes(bytes([3]) * 32)
-SEALER = DeviceSealer(DEVICE, OPENER.public_key())
-PAYLOAD = Payload(77, 5, bytes(32), "pdq", 12, 88, bytes([0xA5]) * 32, 20_600, bytes([9]) * 32)
+SEALER = DeviceSealer(DEVICE, POLICY, ACCOUNT)
 DEVICE_ID = SEALER.device_id.hex()
 TOKEN = "a-token-nobody-may-read"
 
@@ -34,7 +32,11 @@ def text(data: bytes) -> str:
 
 
 def enrol(url: str, token: str | None = None) -> httpx.Response:
-    body = {"public_key": text(DEVICE.public_key().public_bytes_raw()), "proof": text(prove_possession(DEVICE))}
+    body = {
+        "public_key": text(DEVICE.public_key().public_bytes_raw()),
+        "account": text(ACCOUNT),
+        "proof": text(prove_possession(DEVICE, ACCOUNT)),
+    }
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     return httpx.put(f"{url}/v1/devices/{DEVICE_ID}", json=body, headers=headers)
 
@@ -55,7 +57,7 @@ def test_a_receipt_outlives_the_process_that_gave_it(start_intake, store_url):
     """Killed right after its last answer, the intake holds every voucher it signed for, with the same receipts."""
     first = start_intake(store_url)
     assert enrol(first.url).status_code == 201
-    vouchers = [SEALER.seal(PAYLOAD, 735, slot) for slot in range(5)]
+    vouchers = [seal(SEALER, 735, slot) for slot in range(5)]
     answers = [put(first.url, voucher, slot) for slot, voucher in enumerate(vouchers)]
     assert first.stop(signal.SIGKILL) == -signal.SIGKILL
     assert [answer.status_code for answer in answers] == [201] * 5
@@ -89,16 +91,16 @@ def test_an_intake_killed_midway_gets_every_voucher_once(start_intake, store_url
     """The answer lost in the crash is given again after the restart: all delivered, none twice, all receipts valid."""
     with Outbox(tmp_path / "outbox.db") as outbox:
         for _ in range(12):
-            outbox.add(735, lambda window, slot: SEALER.seal(PAYLOAD, window, slot), NOW)
+            outbox.add(735, lambda window, slot: seal(SEALER, window, slot), NOW)
         process = start_intake(store_url)
         transport = AnswerLost(process, at=8)  # the enrolment, six delivered, one stored whose answer is lost
-        with Courier(process.url, DEVICE, INTAKE.public_key(), transport=transport) as courier:
+        with Courier(process.url, DEVICE, ACCOUNT, INTAKE.public_key(), transport=transport) as courier:
             courier.enrol()
             assert courier.deliver(outbox, NOW) == 6
         assert outbox.counts() == {"delivered": 6, "pending": 6}
         assert len(stored(store_url)) == 7
         process = start_intake(store_url)
-        with Courier(process.url, DEVICE, INTAKE.public_key()) as courier:
+        with Courier(process.url, DEVICE, ACCOUNT, INTAKE.public_key()) as courier:
             assert courier.deliver(outbox, NOW + 7200) == 6
         assert outbox.counts() == {"delivered": 12}
         assert stored(store_url) == dict(enumerate(outbox.receipts()))
@@ -108,13 +110,13 @@ def test_an_intake_killed_midway_gets_every_voucher_once(start_intake, store_url
 def test_the_output_names_no_device_and_no_secret(start_intake, store_url):
     """After work, refusals, nonsense and a broken database, the log holds neither device, hash, key nor token."""
     process = start_intake(store_url, environment={"PRESCAN_ENROLMENT_TOKEN": TOKEN})
-    voucher = SEALER.seal(PAYLOAD, 735, 0)
+    voucher = seal(SEALER, 735, 0)
     assert enrol(process.url, "wrong").status_code == 401
     assert enrol(process.url, TOKEN).status_code == 201
     assert put(process.url, voucher, 0).status_code == 201
     assert put(process.url, voucher, 1).status_code == 400
     assert put(process.url, voucher[:-1], 0).status_code == 400
-    assert put(process.url, SEALER.seal(PAYLOAD, 735, 0), 0).status_code == 409
+    assert put(process.url, seal(SEALER, 735, 0), 0).status_code == 409
     assert put(process.url, bytes(5000), 0).status_code == 413
     assert httpx.get(f"{process.url}/v1/vouchers/{DEVICE_ID}/735/0").status_code == 405
 
@@ -131,7 +133,8 @@ def test_the_output_names_no_device_and_no_secret(start_intake, store_url):
     assert b"storage failed" in output
     public, secret = DEVICE.public_key().public_bytes_raw(), INTAKE.private_bytes_raw()
     for word in (
-        DEVICE_ID, text(SEALER.device_id), repr(SEALER.device_id)[2:-1], text(public), public.hex(),
+        DEVICE_ID, text(SEALER.device_id), repr(SEALER.device_id)[2:-1], ACCOUNT.hex(), text(ACCOUNT),
+        repr(ACCOUNT)[2:-1], text(public), public.hex(),
         PAYLOAD.hash.hex(), text(secret), secret.hex(), TOKEN, voucher.hex()[:32], "traceback", "127.0.0.1:5",
     ):  # fmt: skip
         assert word.lower().encode() not in output, word

@@ -76,7 +76,7 @@ def test_what_was_written_is_what_is_read(device, window, slot, policy):
         {**FIELDS, 4: "text"},
         {**FIELDS, -70001: bytes(38)},
         {**FIELDS, -70001: bytes(40)},
-        {**FIELDS, -70001: [0, 735, 3, bytes(32)]},
+        {**FIELDS, -70001: [1, 735, 3, bytes(32)]},
     ],
     ids=repr,
 )
@@ -85,6 +85,15 @@ def test_other_fields_are_malformed(fields):
     with pytest.raises(VoucherError) as refused:
         VoucherHeader.from_cose(fields)
     assert refused.value.problem == "malformed"
+
+
+@pytest.mark.parametrize("version", [0, 2, 255])
+def test_only_version_1_is_read(version):
+    """Version 0 held a plain payload; nobody is to be talked back into it."""
+    fields = {**FIELDS, -70001: bytes([version]) + FIELDS[-70001][1:]}
+    with pytest.raises(VoucherError) as refused:
+        VoucherHeader.from_cose(fields)
+    assert refused.value.problem == "unknown-version"
 
 
 def test_a_devices_id_is_the_beginning_of_its_keys_sha256():

@@ -1,4 +1,4 @@
-"""Payloads: nine fields, one length."""
+"""Payloads: eleven fields, one length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from scanner.errors import VoucherError
 from scanner.types import Action, Match, Outcome, PerceptualHash, Verdict
 from scanner.vouchers import Payload
 
-PAYLOAD = Payload(77, 5, bytes(32), "pdq", 12, 88, bytes([0xA5]) * 32, 20_600, bytes([9]) * 32)
+PAYLOAD = Payload(
+    77, 5, bytes(32), "pdq", 12, 88, bytes([0xA5]) * 32, 20_600, bytes([9]) * 32, bytes(range(16)), b"build"
+)
 
 number = st.integers(0, 2**64 - 1)
 payloads = st.builds(
@@ -27,6 +29,8 @@ payloads = st.builds(
     hash=st.binary(max_size=32),
     day=number,
     hashset_digest=st.binary(max_size=32),
+    account=st.binary(max_size=16),
+    build=st.binary(max_size=32),
 )
 
 
@@ -82,10 +86,10 @@ def test_a_wrong_length_before_the_body_is_refused():
         refuse(framed(body, declared))
 
 
-@pytest.mark.parametrize("position", range(9))
+@pytest.mark.parametrize("position", range(11))
 @pytest.mark.parametrize("value", [None, True, -1, 2**64, 1.0, "text", b"bytes", [1], {}], ids=repr)
 def test_a_field_of_another_kind_is_refused(position, value):
-    """Each of the nine fields has one type, and numbers are unsigned 64-bit."""
+    """Each of the eleven fields has one type, and numbers are unsigned 64-bit."""
     fields = list(dataclasses.astuple(PAYLOAD))
     if type(fields[position]) is type(value) and value not in (-1, 2**64):
         return
@@ -93,15 +97,17 @@ def test_a_field_of_another_kind_is_refused(position, value):
     refuse(framed(cbor2.dumps(dict(enumerate(fields, 1)), canonical=True)))
 
 
-@pytest.mark.parametrize("keys", [range(9), range(1, 9), range(1, 11), [*range(1, 9), 10], "123456789"], ids=repr)
+@pytest.mark.parametrize(
+    "keys", [range(11), range(1, 11), range(1, 10), range(1, 13), [*range(1, 11), 12], "123456789ab"], ids=repr
+)
 def test_other_fields_are_refused(keys):
-    """The fields are numbered 1 to 9: none missing, none more, none renamed."""
+    """The fields are numbered 1 to 11: none missing, none more, none renamed."""
     values = [*dataclasses.astuple(PAYLOAD), 0]
     refuse(framed(cbor2.dumps(dict(zip(keys, values, strict=False)), canonical=True)))
 
 
 def test_a_list_is_no_payload():
-    """Nine values in a list are not nine named fields."""
+    """Eleven values in a list are not eleven named fields."""
     refuse(framed(cbor2.dumps(list(dataclasses.astuple(PAYLOAD)), canonical=True)))
 
 
@@ -123,8 +129,15 @@ def test_a_payload_tells_of_the_nearest_match():
     """Only the first match, and no finer time than the day."""
     matches = (Match(9, 4, 1234, "nearest"), Match(2, 6, 5678, "further"))
     verdict = Verdict(Outcome.MATCH, Action.HOLD, "", matches, PerceptualHash("pdq", bytes([7]) * 32), 91)
-    payload = Payload.of_match(verdict, policy_digest=b"p" * 32, hashset_digest=b"h" * 32, now=86_400 * 3 + 86_399.9)
-    assert payload == Payload(1234, 9, b"p" * 32, "pdq", 4, 91, bytes([7]) * 32, 3, b"h" * 32)
+    payload = Payload.of_match(
+        verdict,
+        policy_digest=b"p" * 32,
+        hashset_digest=b"h" * 32,
+        account=b"a" * 16,
+        now=86_400 * 3 + 86_399.9,
+        build=b"1.2",
+    )
+    assert payload == Payload(1234, 9, b"p" * 32, "pdq", 4, 91, bytes([7]) * 32, 3, b"h" * 32, b"a" * 16, b"1.2")
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.MATCH])
@@ -132,4 +145,4 @@ def test_without_a_match_there_is_no_payload(outcome):
     """No match, no voucher: not even by mistake."""
     verdict = Verdict(outcome, Action.SEND, "", (), PerceptualHash("pdq", bytes(32)), 91)
     with pytest.raises(ValueError, match="only a match"):
-        Payload.of_match(verdict, policy_digest=bytes(32), hashset_digest=bytes(32), now=0)
+        Payload.of_match(verdict, policy_digest=bytes(32), hashset_digest=bytes(32), account=bytes(16), now=0)
