@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 
@@ -52,14 +53,17 @@ class Courier:
         self._http = httpx.Client(base_url=url, timeout=timeout, transport=transport, follow_redirects=False)
         self.bytes_sent = 0
 
-    def enrol(self, token: str | None = None) -> None:
+    def enrol(self, token: str | None = None, *, outbox: Outbox | None = None, now: float = 0.0) -> None:
         """Make the device known to the intake; again is no error.
 
         Args:
             token: the one-time token from the provider, if the intake asks for one.
+            outbox: whose ledger the request is counted in, as every other is.
+            now: seconds since 1970, for the ledger.
 
         Raises:
             DeliveryError: it can't be reached now. RefusedError: it said no.
+            StorageError: the outbox fails.
         """
         public = self._device_key.public_key().public_bytes_raw()
         body = {
@@ -68,7 +72,12 @@ class Courier:
             "proof": _text(prove_possession(self._device_key, self._account)),
         }
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._put(f"/v1/devices/{self._device_id.hex()}", json=body, headers=headers)
+        content = json.dumps(body).encode()
+        if outbox is not None:
+            outbox.count_request(len(content), now)
+        self._put(
+            f"/v1/devices/{self._device_id.hex()}", content, headers={"Content-Type": "application/json", **headers}
+        )
 
     def deliver(self, outbox: Outbox, now: float) -> int:
         """Send what is due, once each.
@@ -114,7 +123,7 @@ class Courier:
     def _send(self, waiting: Waiting) -> bytes:
         answer = self._put(
             f"/v1/vouchers/{self._device_id.hex()}/{waiting.window}/{waiting.slot}",
-            content=waiting.voucher,
+            waiting.voucher,
             headers={"Content-Type": VOUCHER_TYPE},
         )
         try:
@@ -129,13 +138,12 @@ class Courier:
     def _put(
         self,
         path: str,
+        content: bytes,
         *,
         headers: dict[str, str],
-        content: bytes | None = None,
-        json: dict[str, str] | None = None,
     ) -> httpx.Response:
-        request = self._http.build_request("PUT", path, headers=headers, content=content, json=json)
-        self.bytes_sent += len(request.content)
+        request = self._http.build_request("PUT", path, headers=headers, content=content)
+        self.bytes_sent += len(content)
         try:
             answer = self._http.send(request)
         except httpx.HTTPError as error:

@@ -9,6 +9,7 @@ import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -384,3 +385,24 @@ def test_a_delivered_voucher_leaves_its_digest_and_receipt(outbox, intake_url):
     for kept in outbox.ledger().vouchers:
         assert kept.digest == digests[kept.window, kept.slot]
         assert Receipt.verified(kept.receipt, INTAKE.public_key()).voucher_digest == kept.digest
+
+
+def test_enrolment_is_in_the_ledger_as_every_request_is(tmp_path):
+    """Every byte that left, whether or not it arrived."""
+    seen: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.content)
+        return httpx.Response(201 if len(seen) == 1 else 503, json={})
+
+    transport = httpx.MockTransport(answer)
+    with (
+        Outbox(tmp_path / "outbox.db") as outbox,
+        Courier("http://intake", DEVICE, ACCOUNT, INTAKE.public_key(), transport=transport) as courier,
+    ):
+        courier.enrol(outbox=outbox, now=NOW)
+        with pytest.raises(DeliveryError):
+            courier.enrol(outbox=outbox, now=NOW)
+        (day,) = outbox.ledger().traffic
+        assert (day.requests, day.bytes) == (2, sum(map(len, seen)))
+        assert courier.bytes_sent == day.bytes

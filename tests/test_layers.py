@@ -31,6 +31,7 @@ ALLOWED = {
     "pipeline": GROUND | {"media", "sandbox", "hashset", "index", "matching", "policy", "vouchers", "outbox"},
     "account_rates": GROUND,
     "account": GROUND | {"vouchers"},
+    "policy_store": GROUND | {"vouchers", "hashset"},
     "exports": GROUND,
     "opener": GROUND | {"vouchers", "exports"},
     "intake": GROUND | {"vouchers", "exports", "__init__"},

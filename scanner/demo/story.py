@@ -124,7 +124,7 @@ def _send_and_open(console: Console, folder: Path, known: HashSet, url: str, int
         scanner.warm_up()
         checkpoint = Checkpoint(scanner, sealer, outbox, account)
         messenger = Messenger(checkpoint)
-        courier.enrol()
+        courier.enrol(outbox=outbox, now=time.time())
         console.print("3. A messenger checks pictures, then encrypts those that may go:")
         few = policy.threshold - 1
         sent = _send_copies(messenger, pictures.KNOWN[:few]) + _send_innocent(messenger)
