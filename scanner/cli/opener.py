@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scanner.cli.output import TASK, errors, progress
+from scanner.cli.output import TASK, errors, print_json, progress
 from scanner.errors import ArgumentError, StorageError
 
 app = typer.Typer(help="Open vouchers offline, where an account has enough of them.", no_args_is_help=True)
@@ -31,10 +31,14 @@ def open_file(
         list[Path],
         typer.Option("--policy", "-p", help="A policy that vouchers name; may be repeated.", show_default=False),
     ],
+    accounts: Annotated[
+        bool, typer.Option("--accounts", help="Print what came of each account's window, one JSON object a line.")
+    ] = False,
 ) -> None:
     """Open what can be opened: accounts that reached the threshold of their policy in a window.
 
-    Of all others nothing is told but how many there are. Cases hold what the list says and no picture.
+    Of all others nothing is told but how many there are, or with --accounts that they are below it. Cases hold what the
+    list says and no picture.
 
     Example: scanner opener open vouchers.export cases.jsonl --key opener.key --policy policy.cose
     """
@@ -60,6 +64,17 @@ def open_file(
             for report in open_export(windows, opener_key, policies):
                 counts[report.result] += 1
                 counts.update({f"{problem} vouchers": number for problem, number in report.malformed.items()})
+                if accounts:
+                    print_json(
+                        {
+                            "account": report.account.hex(),
+                            "window": report.window,
+                            "result": report.result,
+                            "vouchers": report.vouchers,
+                            "opened": len(report.opened),
+                            "malformed": report.malformed,
+                        }
+                    )
                 if report.opened:
                     yield _case(report)
                 bar.advance(TASK)

@@ -58,6 +58,17 @@ def test_an_account_at_the_threshold_opens_and_one_below_does_not(opened, journe
     assert {match["hashset_digest"] for match in case["matches"]} == {info["digest"]}
 
 
+def test_each_account_is_told_if_asked_for(opened, journey):
+    """Opened with how many, below the threshold with nothing but that."""
+    ran = opened("--policy", journey.policy, "--accounts")
+    assert ran.code == 0
+    told_of = {line["account"]: line for line in map(json.loads, ran.out.splitlines())}
+    assert told_of[ACCOUNT.hex()]["result"] == "opened"
+    assert told_of[ACCOUNT.hex()]["opened"] == THRESHOLD
+    below = told_of[OTHER_ACCOUNT.hex()]
+    assert (below["result"], below["opened"], below["malformed"]) == ("below-threshold", 0, {})
+
+
 def test_with_cover_the_same_accounts_open(tmp_path, run):
     """Among the dummies of every slot; each device sent as many vouchers as any other."""
     sent = {("one", 1): range(THRESHOLD), ("two", 1): range(THRESHOLD - 1)}
