@@ -81,7 +81,12 @@ def test_ctrl_c_ends_with_one_line(tmp_path):
     out = tmp_path / "known.prescan"
     out.write_bytes(b"old")
     command = [sys.executable, "-m", "scanner", "hashset", "build", str(out), str(pictures / "never-ends.csv")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     writer = os.open(pictures / "never-ends.csv", os.O_WRONLY)  # returns once the command reads
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
