@@ -25,7 +25,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -282,12 +282,12 @@ class Outbox:
             db.execute("DELETE FROM contents WHERE window < ?", (window,))
         self._overwrite_log()
 
-    def count_scans(self, outcome: str, number: int, now: float) -> None:
-        """Count scans that had an outcome, for their day."""
+    def count_scans(self, numbers: Mapping[str, int], now: float) -> None:
+        """Count scans by their outcomes, for their day; all of them or, if it fails, none."""
         with self._transaction("update") as db:
-            db.execute(
+            db.executemany(
                 "INSERT INTO scans VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET number = number + excluded.number",
-                (int(now) // DAY, outcome, number),
+                [(int(now) // DAY, outcome, number) for outcome, number in numbers.items()],
             )
 
     def count_request(self, size: int, now: float) -> None:

@@ -338,11 +338,10 @@ class Checkpoint:
     def _write_counts(self, now: float) -> None:
         with self._counting:
             counts, self._counts = self._counts, Counter()
+        if not counts:
+            return
         try:
-            while counts:
-                outcome = next(iter(counts))
-                self._outbox.count_scans(outcome, counts[outcome], now)
-                del counts[outcome]
+            self._outbox.count_scans(counts, now)
         except BaseException:
             with self._counting:
                 self._counts.update(counts)

@@ -12,11 +12,25 @@ from pathlib import Path
 import cbor2
 
 from scanner.errors import StorageError, VoucherError
-from scanner.hashset.builder import replace_file
+from scanner.files import replace_file
 from scanner.vouchers.header import day_at
-from scanner.vouchers.policies import PinnedSigners, Policy, check_successor
+from scanner.vouchers.policies import PinnedSigners, Policy, SignedPolicy, check_successor, read
 
 _KIND = "prescan policies 1"
+
+
+def read_policy(path: str | os.PathLike[str]) -> SignedPolicy:
+    """Read a policy's file and check the signatures in it; whom they are by, the caller judges.
+
+    Raises:
+        StorageError: the file can't be read.
+        VoucherError: it is no policy, or a signature does not hold.
+    """
+    try:
+        message = Path(path).read_bytes()
+    except OSError as error:
+        raise StorageError(f"can't read the policy {path}: {error.strerror or error}") from error
+    return read(message)
 
 
 class PolicyStore:

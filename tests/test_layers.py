@@ -11,12 +11,13 @@ import scanner
 
 ROOT = Path(scanner.__file__).parent
 
-# layer: the layers it may import. ``errors``, ``types`` and ``profiles`` stand under everything.
-GROUND = {"errors", "types", "profiles"}
+# layer: the layers it may import. ``errors``, ``types``, ``profiles`` and ``files`` stand under everything.
+GROUND = {"errors", "types", "profiles", "files"}
 ALLOWED = {
     "errors": set(),
     "types": {"errors"},
     "profiles": {"errors", "types"},
+    "files": {"errors"},
     "media": GROUND,
     "hashing": GROUND | {"media"},
     "index": GROUND,
@@ -31,7 +32,7 @@ ALLOWED = {
     "pipeline": GROUND | {"media", "sandbox", "hashset", "index", "matching", "policy", "vouchers", "outbox"},
     "account_rates": GROUND,
     "account": GROUND | {"vouchers"},
-    "policy_store": GROUND | {"vouchers", "hashset"},
+    "policy_store": GROUND | {"vouchers"},
     "exports": GROUND,
     "opener": GROUND | {"vouchers", "exports"},
     "intake": GROUND | {"vouchers", "exports", "__init__"},

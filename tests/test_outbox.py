@@ -511,7 +511,7 @@ def test_a_closed_outbox_raises_the_named_error(path):
         lambda: fill(box, 7, [0]),
         lambda: box.waiting_matches(),
         lambda: box.forget_before(8),
-        lambda: box.count_scans("match", 1, NOW),
+        lambda: box.count_scans({"match": 1}, NOW),
         lambda: box.count_request(1, NOW),
         lambda: box.ledger(),
     ):
@@ -795,7 +795,7 @@ def test_a_process_killed_while_it_fills_loses_no_match_and_sends_none_twice(tmp
             assert process.wait(30) in {-signal.SIGKILL, 0}
         confirmed = [line for line in printed[1:] if line.endswith("\n")]
         with Outbox(path) as box:
-            box.count_scans("match", 1, NOW)  # it can be written to
+            box.count_scans({"match": 1}, NOW)  # it can be written to
         told = [voucher for _, _, voucher in vouchers(path)]
         assert len(confirmed) <= len(told) <= len(confirmed) + 1
         assert [voucher for voucher in told if voucher != b"dummy"] + queued(path) == names
@@ -812,7 +812,7 @@ class TestLedger:
             ("no-match", 32, midnight), ("match", 1, midnight), ("no-match", 3, midnight + DAY - 0.5),
             ("no-match", 5, midnight + DAY), ("timeout", 1, midnight - 1),
         ):  # fmt: skip
-            outbox.count_scans(outcome, number, now)
+            outbox.count_scans({outcome: number}, now)
         assert outbox.ledger().scans == (
             DayCount(19_999, "timeout", 1), DayCount(20_000, "match", 1), DayCount(20_000, "no-match", 35),
             DayCount(20_001, "no-match", 5),
@@ -842,7 +842,7 @@ class TestLedger:
     def test_reopening_keeps_it(self, path):
         """It is for the user, not for the process."""
         with Outbox(path) as box:
-            box.count_scans("match", 2, NOW)
+            box.count_scans({"match": 2}, NOW)
             box.count_request(9, NOW)
             box.add(7, sealed, NOW)
             before = box.ledger()
@@ -856,6 +856,6 @@ class TestLedger:
     def test_eight_threads_count_together(self, outbox):
         """No scan and no byte is lost."""
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda _: (outbox.count_scans("match", 2, NOW), outbox.count_request(5, NOW)), range(80)))
+            list(pool.map(lambda _: (outbox.count_scans({"match": 2}, NOW), outbox.count_request(5, NOW)), range(80)))
         ledger = outbox.ledger()
         assert ([one.number for one in ledger.scans], ledger.traffic[0][1:]) == ([160], (80, 400))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json as json_module
-import os
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from scanner.cli.output import TASK, errors, print_json, progress
-from scanner.errors import ArgumentError, StorageError
+from scanner.errors import ArgumentError
+from scanner.files import new_file
 
 app = typer.Typer(help="Open vouchers offline, where an account has enough of them.", no_args_is_help=True)
 
@@ -47,12 +47,13 @@ def open_file(
     from scanner.exports import read_export
     from scanner.keys import read_private_key
     from scanner.opener import Report, open_export
+    from scanner.policy_store import read_policy
 
     opener_key = read_private_key(key, X25519PrivateKey)
     own = opener_key.public_key().public_bytes_raw()
     policies = {}
     for path in policy:
-        read = _policy(path).policy
+        read = read_policy(path).policy
         if read.opener_key != own:
             raise ArgumentError(f"{key} is not the key that the policy {path} has vouchers sealed to")
         policies[read.digest] = read
@@ -100,36 +101,10 @@ def open_file(
             ],
         }
 
-    written = _write_lines(out, cases())
+    written = 0
+    with new_file(out, "cases") as file:
+        for case in cases():
+            file.write(json.dumps(case).encode() + b"\n")
+            written += 1
     told = ", ".join(f"{name} {number:,}" for name, number in sorted(counts.items())) or "nothing in it"
     errors.print(f"{out}: {written:,} cases; of {len(windows):,} accounts' windows: {told}", markup=False)
-
-
-def _policy(path: Path) -> Any:
-    from scanner.vouchers.policies import read
-
-    try:
-        return read(path.read_bytes())
-    except OSError as error:
-        raise StorageError(f"can't read the policy {path}: {error.strerror or error}") from error
-
-
-def _write_lines(path: Path, cases: Iterator[dict[str, Any]]) -> int:
-    """Write cases into a new file that others can't read; returns how many."""
-    written = 0
-    try:
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-            try:
-                for case in cases:
-                    file.write(json_module.dumps(case) + "\n")
-                    written += 1
-                file.flush()
-                os.fsync(file.fileno())
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
-    except FileExistsError:
-        raise StorageError(f"{path} exists already; cases are never overwritten") from None
-    except OSError as error:
-        raise StorageError(f"can't write {path}: {error.strerror or error}") from error
-    return written

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from scanner.cli.output import errors
-from scanner.errors import ArgumentError, StorageError
+from scanner.files import new_file
 
 
 def new(
@@ -66,12 +66,8 @@ def new(
             quorum=len(signers) if quorum is None else quorum,
             ordinary=ordinary,
         )
-    if out.exists():
-        raise ArgumentError(f"{out} exists already; policies are never overwritten")
-    try:
-        out.write_bytes(sign(policy, keys))
-    except OSError as error:
-        raise StorageError(f"can't write {out}: {error.strerror or error}") from error
+    with new_file(out, "policies", mode=0o644) as file:
+        file.write(sign(policy, keys))
     errors.print(f"wrote {out}", markup=False)
     typer.echo(policy.digest.hex())
 
@@ -80,12 +76,9 @@ def show(file: Annotated[Path, typer.Argument(help="A policy.", show_default=Fal
     """Say what a policy holds and who signed it, after checking the signatures."""
     from dataclasses import fields
 
-    from scanner.vouchers.policies import read
+    from scanner.policy_store import read_policy
 
-    try:
-        signed = read(file.read_bytes())
-    except OSError as error:
-        raise StorageError(f"can't read the policy {file}: {error.strerror or error}") from error
+    signed = read_policy(file)
     for field in fields(signed.policy):
         value = getattr(signed.policy, field.name)
         if isinstance(value, tuple):

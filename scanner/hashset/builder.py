@@ -9,17 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from array import array
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from scanner.errors import HashShapeError, StorageError
+from scanner.errors import HashShapeError
+from scanner.files import replace_file
 from scanner.hashset import format as layout
 from scanner.hashset.entry import Entry, cluster_of
 from scanner.index.engines import engine_for
@@ -200,33 +199,3 @@ class HashSetBuilder:
         if len(mixed):
             raise HashShapeError(f"cluster {mixed[0]} is a video's and a picture's; give them different clusters")
         return records.tobytes()
-
-
-def replace_file(path: Path, parts: Iterable[bytes | bytearray]) -> None:
-    """Write a file whole, flush it to disk, and only then give it its name.
-
-    Raises:
-        StorageError: it can't be written; a file of that name stays as it was.
-    """
-    temporary: Path | None = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".prescan-", delete=False) as file:
-            temporary = Path(file.name)
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise StorageError(f"can't write {path}: {why}") from error
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)

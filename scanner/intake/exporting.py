@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import aclosing
 from pathlib import Path
 
 import cbor2
 
-from scanner.errors import StorageError
 from scanner.exports import END, HEADER
+from scanner.files import new_file
 from scanner.intake.store import check_database, open_store
 
 
@@ -29,23 +28,12 @@ def export_to(path: Path, database_url: str, before: int | None = None) -> tuple
 
 async def _export_to(path: Path, database_url: str, before: int | None) -> tuple[int, int]:
     windows = vouchers = 0
-    try:
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-            try:
-                file.write(cbor2.dumps(HEADER, canonical=True))
-                async with open_store(database_url) as store, aclosing(store.windows(before)) as exports:
-                    async for exported in exports:
-                        file.write(exported.to_bytes())
-                        windows += 1
-                        vouchers += len(exported.vouchers)
-                file.write(cbor2.dumps(END))
-                file.flush()
-                os.fsync(file.fileno())
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
-    except FileExistsError:
-        raise StorageError(f"{path} exists already; exports are never overwritten") from None
-    except OSError as error:
-        raise StorageError(f"can't write {path}: {error.strerror or error}") from error
+    with new_file(path, "exports") as file:
+        file.write(cbor2.dumps(HEADER, canonical=True))
+        async with open_store(database_url) as store, aclosing(store.windows(before)) as exports:
+            async for exported in exports:
+                file.write(exported.to_bytes())
+                windows += 1
+                vouchers += len(exported.vouchers)
+        file.write(cbor2.dumps(END))
     return windows, vouchers

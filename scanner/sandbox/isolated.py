@@ -111,7 +111,7 @@ class IsolatedHasher:
             good = error.fault not in {MediaFault.TIMED_OUT, MediaFault.CRASHED}
             raise
         finally:
-            self._give_back(worker if good and worker.busy < BUSY_SECONDS else None, worker)
+            self._give_back(worker, keep=good and worker.busy < BUSY_SECONDS)
 
     def warm_up(self) -> tuple[str, ...]:
         """Start a worker now.
@@ -123,7 +123,7 @@ class IsolatedHasher:
             SandboxError: none can be started.
         """
         worker, _ = self._take(time.monotonic() + START_SECONDS)
-        self._give_back(worker, worker)
+        self._give_back(worker, keep=True)
         return worker.protections.names
 
     def close(self) -> None:
@@ -163,13 +163,13 @@ class IsolatedHasher:
             self._lose()
             raise
 
-    def _give_back(self, worker: _Worker | None, used: _Worker) -> None:
-        if worker is not None and not self._closed:
-            with self._free:
+    def _give_back(self, worker: _Worker, *, keep: bool) -> None:
+        with self._free:
+            if keep and not self._closed:
                 self._idle.append(worker)
                 self._free.notify()
-            return
-        used.kill()
+                return
+        worker.kill()
         self._lose()
 
     def _lose(self) -> None:
@@ -214,10 +214,11 @@ class _Worker:
             fcntl.fcntl(self._input, _F_SETPIPE_SZ, _PIPE_BYTES)
         try:
             magic, applied = messages.HELLO.unpack(self._read(messages.HELLO.size, time.monotonic() + START_SECONDS))
-        except (_LateError, EOFError, BaseException) as error:
+        except (_LateError, EOFError) as error:
             self.kill()
-            if isinstance(error, (_LateError, EOFError)):
-                raise SandboxError("the decoder did not start; run: scanner doctor") from error
+            raise SandboxError("the decoder did not start; run: scanner doctor") from error
+        except BaseException:
+            self.kill()
             raise
         if magic != messages.MAGIC:
             self.kill()

@@ -42,9 +42,18 @@ def decode(data: bytes, what: str) -> Any:
     return value
 
 
+def header_of(protected: dict[int, Any]) -> bytes:
+    """Write protected headers; the algorithm is added to them."""
+    return encode({ALGORITHM: EDDSA, **protected})
+
+
 def sign1(key: Ed25519PrivateKey, protected: dict[int, Any], payload: bytes) -> bytes:
     """Sign a payload under protected headers; the algorithm is added to them."""
-    header = encode({ALGORITHM: EDDSA, **protected})
+    return sign1_under(key, header_of(protected), payload)
+
+
+def sign1_under(key: Ed25519PrivateKey, header: bytes, payload: bytes) -> bytes:
+    """Sign a payload under a header that :func:`header_of` wrote."""
     signature = key.sign(_to_be_signed(header, payload))
     return encode(cbor2.CBORTag(COSE_SIGN1, [header, {}, payload, signature]))
 

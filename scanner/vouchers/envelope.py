@@ -88,27 +88,24 @@ class DeviceSealer:
         key, commitment = _payload_keys(shares.account_key, protected)
         ciphertext = ChaCha20Poly1305(key).encrypt(_NONCE, payload.to_bytes(), _digest(protected))
         share = shares.share(payload.content_id)
-        return self._enveloped(protected, share.to_bytes() + commitment + ciphertext, shares.window, slot)
+        return self._enveloped(protected, share.to_bytes() + commitment + ciphertext)
 
     def seal_dummy(self, window: int, slot: int) -> bytes:
         """Make a voucher of nothing, of the same length, for cover; errors as for :meth:`seal`."""
         noise = secrets.token_bytes(COMMITMENT_BYTES + CIPHERTEXT_BYTES)
         share = self.terms.dummy().to_bytes()
-        return self._enveloped(self._protected(window, slot), share + noise, window, slot)
+        return self._enveloped(self._protected(window, slot), share + noise)
 
-    def _header(self, window: int, slot: int) -> VoucherHeader:
+    def _protected(self, window: int, slot: int) -> bytes:
         if not (0 <= window < WINDOWS and slot >= 0):
             raise ArgumentError(f"a window is 0 to {WINDOWS - 1} and a slot not negative, not {window} and {slot}")
         if slot >= SLOTS:
             raise VoucherError("window-full", f"a window has {SLOTS} slots; all are used")
-        return VoucherHeader(self.device_id, window, slot, self.policy_digest)
+        return cose.header_of(VoucherHeader(self.device_id, window, slot, self.policy_digest).to_cose())
 
-    def _protected(self, window: int, slot: int) -> bytes:
-        return cose.encode({cose.ALGORITHM: cose.EDDSA, **self._header(window, slot).to_cose()})
-
-    def _enveloped(self, protected: bytes, inner: bytes, window: int, slot: int) -> bytes:
+    def _enveloped(self, protected: bytes, inner: bytes) -> bytes:
         sealed = _SUITE.encrypt(inner, self._opener_key, info=LABEL + _digest(protected))
-        return cose.sign1(self._device_key, self._header(window, slot).to_cose(), sealed)
+        return cose.sign1_under(self._device_key, protected, sealed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -394,7 +394,7 @@ def _to_be_signed(key_id: bytes, payload: bytes) -> bytes:
 
 
 def _signer_header(key_id: bytes) -> bytes:
-    return cose.encode({cose.ALGORITHM: cose.EDDSA, cose.KEY_ID: key_id})
+    return cose.header_of({cose.KEY_ID: key_id})
 
 
 def _key_id(key: bytes) -> bytes:

@@ -112,8 +112,8 @@ class WindowShares:
         self.threshold = threshold
         self.polynomials = polynomials
         context = _CONTEXT.pack(window, account, threshold, polynomials)
-        self._x_key = bytearray(_derive(secret, _X + context))
-        stream = hashlib.shake_256(_derive(secret, _POLYNOMIALS + context))
+        self._x_key = bytearray(derive(secret, _X + context))
+        stream = hashlib.shake_256(derive(secret, _POLYNOMIALS + context))
         terms = threshold - 1
         self._coefficients = spread(stream.digest(WIDE_BYTES * terms * polynomials)).reshape(terms, polynomials)
         self._account_key = bytearray(account_key_of(self._coefficients[0].tolist()))
@@ -188,7 +188,7 @@ def next_secret(secret: bytes | bytearray) -> bytes:
     Raises:
         ArgumentError: the secret does not have 32 bytes.
     """
-    return _derive(secret, _NEXT)
+    return derive(secret, _NEXT)
 
 
 def secret_for(secret: bytes | bytearray, window_from: int, window_to: int) -> bytes:
@@ -228,7 +228,12 @@ def x_of(digest: bytes) -> int:
     return int.from_bytes(digest) % PRIME or 1
 
 
-def _derive(secret: bytes | bytearray, info: bytes) -> bytes:
+def derive(secret: bytes | bytearray, info: bytes) -> bytes:
+    """Another secret of 32 bytes, by HKDF-SHA256 without salt.
+
+    Raises:
+        ArgumentError: the secret does not have 32 bytes.
+    """
     _check_secret(secret)
     return HKDF(hashes.SHA256(), SECRET_BYTES, None, info).derive(bytes(secret))
 

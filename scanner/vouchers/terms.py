@@ -22,17 +22,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
+from scanner.vouchers.field import ELEMENT_BYTES
 from scanner.vouchers.policies import COVERED, Policy
 from scanner.vouchers.sharing import (
     FEWEST_POLYNOMIALS,
     POLYNOMIALS_WITH_COVER,
     POLYNOMIALS_WITHOUT_COVER,
-    SECRET_BYTES,
     Share,
     WindowShares,
+    derive,
     dummy_share,
 )
 
@@ -57,7 +55,7 @@ class KeyedShare:
 
     def to_bytes(self) -> bytes:
         """Write x, then both kinds of values: 8 bytes each."""
-        return self.shown.to_bytes() + self.keyed.to_bytes()[8:]
+        return self.shown.to_bytes() + self.keyed.to_bytes()[ELEMENT_BYTES:]
 
     @classmethod
     def from_bytes(cls, data: bytes, terms: Terms) -> KeyedShare:
@@ -66,9 +64,9 @@ class KeyedShare:
         Raises:
             VoucherError: ``malformed``.
         """
-        end = 8 * (1 + terms.polynomials)
+        end = ELEMENT_BYTES * (1 + terms.polynomials)
         shown = Share.from_bytes(data[:end], terms.polynomials)
-        return cls(shown, Share.from_bytes(data[:8] + data[end:], KEY_POLYNOMIALS))
+        return cls(shown, Share.from_bytes(data[:ELEMENT_BYTES] + data[end:], KEY_POLYNOMIALS))
 
 
 class AccountShares:
@@ -126,13 +124,12 @@ class Terms(NamedTuple):
     @property
     def share_bytes(self) -> int:
         """Length of a share in a voucher."""
-        return 8 * (1 + self.polynomials + KEY_POLYNOMIALS)
+        return ELEMENT_BYTES * (1 + self.polynomials + KEY_POLYNOMIALS)
 
     def shares(self, secret: bytes | bytearray, window: int, account: bytes) -> AccountShares:
         """Make what makes an account's shares in a window; errors as for :class:`WindowShares`."""
         shown = WindowShares(secret, window, account, threshold=self.threshold, polynomials=self.polynomials)
-        info = _KEY_SECRET + self.polynomials.to_bytes(2)
-        key_secret = HKDF(hashes.SHA256(), SECRET_BYTES, None, info).derive(bytes(secret))
+        key_secret = derive(secret, _KEY_SECRET + self.polynomials.to_bytes(2))
         keyed = WindowShares(key_secret, window, account, threshold=self.threshold + 1, polynomials=KEY_POLYNOMIALS)
         return AccountShares(shown, keyed, self)
 

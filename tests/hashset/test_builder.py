@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from scanner.errors import HashShapeError, StorageError, UnknownNameError
+from scanner.files import replace_file
 from scanner.hashset import Entry, HashSet, HashSetBuilder
-from scanner.hashset.builder import replace_file
 from scanner.types import PerceptualHash
 from tests.conftest import pdq_hash, run_python
 

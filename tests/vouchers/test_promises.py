@@ -241,9 +241,9 @@ class Inside(DeviceSealer):
 
     inner = b""
 
-    def _enveloped(self, protected: bytes, inner: bytes, window: int, slot: int) -> bytes:
+    def _enveloped(self, protected: bytes, inner: bytes) -> bytes:
         self.inner = inner
-        return super()._enveloped(protected, inner, window, slot)
+        return super()._enveloped(protected, inner)
 
 
 @pytest.fixture(scope="module")
