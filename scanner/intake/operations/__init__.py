@@ -1,0 +1,1 @@
+"""How the intake is run: logs, request ids, headers, metrics, traces and draining."""
