@@ -2,7 +2,8 @@
 
 Source: Yang, Gu and Niu, *Block Mean Value Based Image Perceptual Hashing*, IIH-MSP 2006, first method, in the form
 that is in use as "blockhash": sums of red, green and blue, fields of equal size even where their edges cut through
-pixels, and a median for each quarter of the height. Bits agree with npm's ``blockhash-core`` 0.1.0 on opaque pictures.
+pixels, and a median for each quarter of the height. Bits agree with npm's ``blockhash-core`` 0.1.0 on opaque
+pictures, but where its rounding decides a tie.
 """
 
 from __future__ import annotations
@@ -29,18 +30,18 @@ def blockhash(pixels: npt.NDArray[np.uint8], side: int) -> bytes | None:
     height, width = pixels.shape[:2]
     if min(height, width) < side:
         return None
-    sums = field_weights(height, side) @ pixels.sum(2, dtype=np.float64) @ field_weights(width, side).T
+    sums = _shares(height, side) @ pixels.sum(2, dtype=np.float64) @ _shares(width, side).T
     bands = sums.reshape(BANDS, -1)
     medians = np.median(bands, axis=1, keepdims=True)
-    light_band = medians > height * width / side**2 * LIGHTEST / 2
-    return np.packbits((bands > medians) | ((np.abs(bands - medians) < 1) & light_band)).tobytes()
+    light_band = medians > height * width * LIGHTEST / 2
+    return np.packbits((bands > medians) | ((np.abs(bands - medians) < side**2) & light_band)).tobytes()
 
 
-def field_weights(length: int, side: int) -> F64:
-    """Say how much of each pixel lies in each field; shape ``(side, length)``, every column adds up to 1."""
-    edges = np.arange(side + 1) * (length / side)
-    pixels = np.arange(length)
-    ends = np.minimum(edges[1:, None], pixels + 1)
+def _shares(length: int, side: int) -> F64:
+    """Say how much of each pixel lies in each field, in parts of ``1 / side``: whole numbers, so that ties are ties."""
+    edges = np.arange(side + 1) * length
+    pixels = np.arange(length) * side
+    ends = np.minimum(edges[1:, None], pixels + side)
     starts = np.maximum(edges[:-1, None], pixels)
-    shares: F64 = np.maximum(ends - starts, 0)
+    shares: F64 = np.maximum(ends - starts, 0).astype(np.float64)
     return shares

@@ -19,6 +19,7 @@ from PIL import Image, features
 
 from benchmarks.accuracy import alterations as alter
 from benchmarks.accuracy import compositions as compose
+from benchmarks.accuracy import printing
 from benchmarks.accuracy.alterations import BLACK, WHITE, Size, as_rgb
 from scanner.errors import UnknownNameError
 
@@ -271,7 +272,7 @@ def _journeys() -> Iterator[Rung]:
         ("coarse", 0.02, 1 / 100, 1.35, 8.0),
     ):
         yield _rung(
-            f"print-scan-{name}", skew, "share of a side a corner is off", compose.print_and_scan,
+            f"print-scan-{name}", skew, "share of a side a corner is off", printing.print_and_scan,
             family="print-scan", skew=skew, cell=cell, gain=gain, grain=grain,
         )  # fmt: skip
     for longest, quality in ((1600, 85), (1600, 75), (1280, 80), (1280, 75)):
