@@ -38,7 +38,6 @@ class Drain:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    @property
     def state(self) -> State:
         """Where the worker stands."""
         return self._state
@@ -129,11 +128,11 @@ class Draining:
         async def watched_send(message: Message) -> None:
             nonlocal started
             started = True
-            if message["type"] == "http.response.start" and drain.state is not State.SERVING:
+            if message["type"] == "http.response.start" and drain.state() is not State.SERVING:
                 message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
             await send(message)
 
-        if drain.state is State.ENDED or (drain.state is State.DRAINING and scope["path"] == READY_PATH):
+        if drain.state() is State.ENDED or (drain.state() is State.DRAINING and scope["path"] == READY_PATH):
             await self._unready(scope, receive, watched_send)
             return
         task = asyncio.current_task()
@@ -142,7 +141,7 @@ class Draining:
         try:
             await self._app(scope, receive, watched_send)
         except asyncio.CancelledError:
-            if drain.state is not State.ENDED or started:
+            if drain.state() is not State.ENDED or started:
                 raise
             task.uncancel()
             await self._unready(scope, receive, watched_send)

@@ -23,7 +23,7 @@ LEFT = 499  # nginx's: the client went away before there was an answer
 
 
 class Requests:
-    """ASGI middleware; the outermost.
+    """ASGI middleware; the outermost but for :class:`~scanner.intake.operations.headers.SecurityHeaders`.
 
     Args:
         app: what serves.
