@@ -1,0 +1,1 @@
+"""Webhooks out: what happened is written down with it, signed when it is sent, and sent again until it is taken."""
