@@ -35,10 +35,10 @@ class Server:
         """The URL of a database, whether it exists or not."""
         return f"postgresql://tester@/{database}?host={self._folder}"
 
-    def fresh_database(self) -> str:
-        """Make an empty database and give its URL."""
+    def fresh_database(self, template: str = "template1") -> str:
+        """Make a database, empty or like another one that nobody is connected to, and give its URL."""
         name = f"test_{next(self._numbers)}"
-        self.run(f"CREATE DATABASE {name}")
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
     def run(self, statement: str) -> None:

@@ -1,98 +1,95 @@
 """The intake: enrols device keys, takes vouchers, gives signed receipts. Holds no key that opens anything.
 
-Rules: a receipt is sent only after the voucher is committed; every PUT may be repeated, the same bytes get the same
-answer; what is not signed by the device it names is not stored.
+Rules: a receipt is sent only after the voucher is committed; every request may be repeated and gets the same answer;
+what is done is told to the audit log in the same commit. What each endpoint does stands under ``api``; here they are
+put together.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
-import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from http import HTTPStatus
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from fastapi import FastAPI, Header, Path, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi import FastAPI
 
 import scanner
-from scanner.intake import problems
+from scanner.intake import console, problems
+from scanner.intake.api import devices, hooks, log, operators, service, vouchers, windows
+from scanner.intake.api.context import Service
+from scanner.intake.authority.limits import Limits
+from scanner.intake.authority.operators import Verified
 from scanner.intake.body_limit import BodyLimit
-from scanner.intake.problems import Problem, ProblemError, documented
-from scanner.intake.store import Store, StoredVoucher, open_store
-from scanner.vouchers import LARGEST_VOUCHER, Receipt, Voucher, check_possession, day_at, device_id_of
-from scanner.vouchers.header import SLOTS, VERSION, WINDOWS
+from scanner.intake.ed25519 import SigningKey
+from scanner.intake.keeper import keeping
+from scanner.intake.operations.headers import SecurityHeaders
+from scanner.intake.operations.metrics import Metrics
+from scanner.intake.operations.peers import Network
+from scanner.intake.operations.requests import Requests
+from scanner.intake.settings import Settings
+from scanner.intake.store.change import Writer
+from scanner.intake.store.commits import committing
+from scanner.intake.store.engine import open_store
 
-VOUCHER_TYPE = "application/cose"
-
-_log = logging.getLogger(__name__)
-
-DeviceId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Device id: 16 bytes in lower-case hexadecimal.")]
-Window = Annotated[int, Path(ge=0, lt=WINDOWS, description="Number of the 28-day window.")]
-Slot = Annotated[int, Path(ge=0, lt=SLOTS, description="Slot in the window.")]
-
-
-class Enrolment(BaseModel):
-    """A device's public key and the proof that the sender holds the private one."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    public_key: str = Field(pattern="^[A-Za-z0-9_-]{43}$", description="Raw Ed25519 key, base64url without padding.")
-    account: str = Field(pattern="^[A-Za-z0-9_-]{22}$", description="Account id, 16 bytes, base64url without padding.")
-    proof: str = Field(
-        pattern="^[A-Za-z0-9_-]{86}$",
-        description="Ed25519 signature over 'prescan/v1/enrol', raw key and account, base64url without padding.",
-    )
-
-
-class Device(BaseModel):
-    """An enrolled device."""
-
-    device_id: str = Field(description="First 16 bytes of SHA-256 over the raw public key, hexadecimal.")
-
-
-class Config(BaseModel):
-    """What a client may want to know. Keys are pinned in clients, not taken from here."""
-
-    intake_public_key: str = Field(description="Raw Ed25519 key that signs receipts, base64url without padding.")
-    voucher_versions: list[int]
-    largest_voucher: int = Field(description="Bytes.")
-
-
-class Health(BaseModel):
-    """The service runs."""
-
-    status: str = "ok"
+ROUTERS = (vouchers.router, devices.router, operators.router, windows.router, log.router, hooks.router, service.router)
 
 
 def create_app(
     database_url: str,
     signing_key: Ed25519PrivateKey,
     *,
-    enrolment_token: str | None = None,
+    settings: Settings | None = None,
+    origin: str | None = None,
+    workers: int = 1,
+    metrics: Metrics | None = None,
+    access_log: bool = False,
+    trusted_proxies: Sequence[Network] = (),
     clock: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
     """Make the service.
 
     Args:
-        database_url: ``sqlite:///FILE`` or ``postgresql://…``; opened when the service starts.
-        signing_key: signs receipts.
-        enrolment_token: if set, devices enrol only with this bearer token.
+        database_url: ``sqlite:///FILE`` or ``postgresql://…``, migrated; opened when the service starts.
+        signing_key: signs receipts and the audit log's checkpoints.
+        settings: limits and times.
+        origin: how it is reached, such as ``https://intake.example``; names the audit log, so it stays for its life.
+        workers: processes that share the database, and the limits.
+        metrics: where to count, if others see it too.
+        access_log: whether to log a line a request.
+        trusted_proxies: networks whose word about clients' addresses is taken.
         clock: gives the time in seconds since 1970.
+        monotonic: gives seconds for limits and durations.
     """
-    opened: dict[str, Store] = {}
+    settings = settings or Settings()
+    metrics = metrics or Metrics()
+    encrypted = (origin or "").startswith("https://")
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with open_store(database_url) as store:
-            opened["store"] = store
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            store = await stack.enter_async_context(open_store(database_url))
+            writer = Writer(store, log_name(origin), signing_key)
+            await stack.enter_async_context(metrics.published())
+            commits = await stack.enter_async_context(
+                committing(writer, most_waiting=settings.max_waiting, watch=metrics.count_commit)
+            )
+            app.state.service = Service(
+                store=store,
+                writer=writer,
+                commits=commits,
+                settings=settings,
+                signing_key=SigningKey(signing_key),
+                public_key=signing_key.public_key().public_bytes_raw(),
+                clock=clock,
+                limits=Limits(settings, monotonic, workers),
+                verified=Verified(monotonic),
+                metrics=metrics,
+            )
+            await stack.enter_async_context(keeping(app.state.service))
             yield
-        opened.clear()
 
     app = FastAPI(
         title="Prescan intake",
@@ -102,131 +99,33 @@ def create_app(
         docs_url=None,  # the pages would load scripts from elsewhere; /openapi.json has it all
         redoc_url=None,
     )
+    app.state.trusted_proxies = tuple(trusted_proxies)
     problems.install(app)
-    app.add_middleware(BodyLimit, limit=LARGEST_VOUCHER)
-    voucher_body: dict[str, Any] = {
-        "requestBody": {
-            "required": True,
-            "content": {VOUCHER_TYPE: {"schema": {"type": "string", "format": "binary"}}},
-        }
-    }
-    receipt_answer: dict[str, Any] = {"content": {VOUCHER_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
-
-    @app.put(
-        "/v1/devices/{device}",
-        status_code=HTTPStatus.CREATED,
-        responses={
-            200: {"model": Device, "description": "Was enrolled already."},
-            **documented(
-                HTTPStatus.BAD_REQUEST,
-                HTTPStatus.UNAUTHORIZED,
-                HTTPStatus.FORBIDDEN,
-                HTTPStatus.CONFLICT,
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                HTTPStatus.UNPROCESSABLE_ENTITY,
-                HTTPStatus.SERVICE_UNAVAILABLE,
-            ),
-        },
-        summary="Enrol a device key",
+    for router in ROUTERS:
+        app.include_router(router)
+    console.install(app)
+    app.add_middleware(BodyLimit, limit=settings.largest_body)
+    app.add_middleware(vouchers.Direct, service=lambda: app.state.service)
+    app.add_middleware(SecurityHeaders, encrypted=encrypted)
+    app.add_middleware(
+        Requests, metrics=metrics, access_log=access_log, trusted=tuple(trusted_proxies), monotonic=monotonic
     )
-    async def enrol(
-        device: DeviceId,
-        body: Enrolment,
-        response: Response,
-        authorization: Annotated[str, Header(description="Bearer token, if the intake asks for one.")] = "",
-    ) -> Device:
-        if enrolment_token is not None and not hmac.compare_digest(
-            authorization.encode(), f"Bearer {enrolment_token}".encode()
-        ):
-            raise ProblemError(HTTPStatus.UNAUTHORIZED, "unauthorized", "Enrolment needs the provider's token")
-        public_key = _from_base64url(body.public_key)
-        account = _from_base64url(body.account)
-        check_possession(public_key, account, _from_base64url(body.proof))
-        device_id = device_id_of(public_key)
-        if device_id.hex() != device:
-            raise ProblemError(HTTPStatus.FORBIDDEN, "wrong-device", "The device id is not that of the key")
-        stored, new = await opened["store"].enrol(device_id, public_key, account, day_at(clock()))
-        if stored != account:
-            raise ProblemError(HTTPStatus.CONFLICT, "other-account", "The device is enrolled for another account")
-        if not new:
-            response.status_code = HTTPStatus.OK
-        return Device(device_id=device)
-
-    @app.put(
-        "/v1/vouchers/{device}/{window}/{slot}",
-        status_code=HTTPStatus.CREATED,
-        response_class=Response,
-        responses={
-            200: {"description": "Had these bytes already; the same receipt again.", **receipt_answer},
-            201: {"description": "Stored; the receipt, signed.", **receipt_answer},
-            **documented(
-                HTTPStatus.BAD_REQUEST,
-                HTTPStatus.FORBIDDEN,
-                HTTPStatus.CONFLICT,
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                HTTPStatus.UNPROCESSABLE_ENTITY,
-                HTTPStatus.SERVICE_UNAVAILABLE,
-            ),
-        },
-        openapi_extra=voucher_body,
-        summary="Deliver a voucher",
-    )
-    async def put_voucher(device: DeviceId, window: Window, slot: Slot, request: Request) -> Response:
-        message = await request.body()
-        voucher = Voucher.parse(message)
-        header = voucher.header
-        if (header.device_id.hex(), header.window, header.slot) != (device, window, slot):
-            raise ProblemError(
-                HTTPStatus.BAD_REQUEST, "wrong-place", "The voucher names another device, window or slot than the path"
-            )
-        public_key = await opened["store"].public_key(header.device_id)
-        if public_key is None:
-            raise ProblemError(HTTPStatus.FORBIDDEN, "not-enrolled", "The device is not enrolled; enrol it first")
-        voucher.verify(Ed25519PublicKey.from_public_bytes(public_key))
-        receipt = Receipt(header.device_id, window, slot, voucher.digest, day_at(clock())).sign(signing_key)
-        stored, new = await opened["store"].put(
-            StoredVoucher(header.device_id, window, slot, voucher.digest, message, receipt)
-        )
-        if stored.digest != voucher.digest:
-            raise ProblemError(HTTPStatus.CONFLICT, "slot-taken", "The slot holds another voucher")
-        return Response(stored.receipt, HTTPStatus.CREATED if new else HTTPStatus.OK, media_type=VOUCHER_TYPE)
-
-    @app.get("/v1/config", summary="Keys and limits")
-    async def config() -> Config:
-        public = signing_key.public_key().public_bytes_raw()
-        return Config(
-            intake_public_key=base64.urlsafe_b64encode(public).rstrip(b"=").decode(),
-            voucher_versions=[VERSION],
-            largest_voucher=LARGEST_VOUCHER,
-        )
-
-    @app.get("/healthz", summary="The process runs")
-    async def healthz() -> Health:
-        return Health()
-
-    @app.get("/readyz", summary="The database answers", responses=documented(HTTPStatus.SERVICE_UNAVAILABLE))
-    async def readyz() -> Health:
-        await opened["store"].check()
-        return Health()
-
-    return _with_problem_schema(app)
+    return _described(app)
 
 
-def _with_problem_schema(app: FastAPI) -> FastAPI:
+def log_name(origin: str | None) -> str:
+    """The audit log's name in its checkpoints: the origin without its scheme."""
+    return (origin or "localhost").removeprefix("https://").removeprefix("http://")
+
+
+def _described(app: FastAPI) -> FastAPI:
     """Name the Problem schema in OpenAPI, which FastAPI does only for models it serializes itself."""
     original = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = original()
-        document["components"].setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
+        document["components"].setdefault("schemas", {})["Problem"] = problems.Problem.model_json_schema()
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
-
-
-def _from_base64url(text: str) -> bytes:
-    try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except binascii.Error:  # the pattern leaves only impossible last characters
-        raise ProblemError(HTTPStatus.BAD_REQUEST, "malformed", "A field is not base64url") from None

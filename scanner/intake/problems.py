@@ -6,6 +6,7 @@ Type URIs are ``urn:prescan:problem:NAME``. Names are stable; titles and details
 from __future__ import annotations
 
 import logging
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -25,6 +26,7 @@ _log = logging.getLogger(__name__)
 _VOUCHER_STATUS = {
     "malformed": HTTPStatus.BAD_REQUEST,
     "unknown-version": HTTPStatus.BAD_REQUEST,
+    "empty": HTTPStatus.BAD_REQUEST,
     "too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "bad-signature": HTTPStatus.FORBIDDEN,
     "wrong-device": HTTPStatus.FORBIDDEN,
@@ -43,12 +45,22 @@ class Problem(BaseModel):
 class ProblemError(Exception):
     """Raised by endpoints to answer with a problem."""
 
-    def __init__(self, status: HTTPStatus, name: str, title: str, detail: str | None = None) -> None:
+    def __init__(
+        self, status: HTTPStatus, name: str, title: str, detail: str | None = None, *, retry_after: float | None = None
+    ) -> None:
         super().__init__(title)
         self.status = status
         self.name = name
         self.title = title
         self.detail = detail
+        self.retry_after = retry_after
+
+    def response(self) -> JSONResponse:
+        """The answer it stands for."""
+        headers = {} if self.retry_after is None else {"Retry-After": str(math.ceil(self.retry_after))}
+        if self.status is HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = "Bearer"
+        return problem_response(self.status, self.name, self.title, self.detail, headers)
 
 
 def problem_response(
@@ -65,22 +77,25 @@ def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     return {int(s): {"description": s.phrase, "content": {MEDIA_TYPE: {"schema": schema}}} for s in statuses}
 
 
+def response_to(error: ProblemError | VoucherError | StorageError) -> JSONResponse:
+    """The answer to an error that was raised on purpose."""
+    if isinstance(error, ProblemError):
+        return error.response()
+    if isinstance(error, VoucherError):
+        return problem_response(_VOUCHER_STATUS[error.problem], error.problem, str(error))
+    _log.error("storage failed: %s", error)
+    title = "The intake can't store anything now; send again later"
+    return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, "storage", title, headers={"Retry-After": "5"})
+
+
 def install(app: FastAPI) -> None:
     """Turn every error an app can raise into a problem."""
 
     @app.exception_handler(ProblemError)
-    async def _(_: Request, error: ProblemError) -> JSONResponse:
-        return problem_response(error.status, error.name, error.title, error.detail)
-
     @app.exception_handler(VoucherError)
-    async def _(_: Request, error: VoucherError) -> JSONResponse:
-        return problem_response(_VOUCHER_STATUS[error.problem], error.problem, str(error))
-
     @app.exception_handler(StorageError)
-    async def _(_: Request, error: StorageError) -> JSONResponse:
-        _log.error("storage failed: %s", error)
-        title = "The intake can't store anything now; send again later"
-        return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, "storage", title, headers={"Retry-After": "5"})
+    async def _(_: Request, error: ProblemError | VoucherError | StorageError) -> JSONResponse:
+        return response_to(error)
 
     @app.exception_handler(RequestValidationError)
     async def _(_: Request, error: RequestValidationError) -> JSONResponse:

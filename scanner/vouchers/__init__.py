@@ -1,5 +1,9 @@
 """Verdicts to vouchers and back. No I/O anywhere in here."""
 
+from scanner.vouchers.batch import decode_answers as decode_answers
+from scanner.vouchers.batch import decode_batch as decode_batch
+from scanner.vouchers.batch import encode_answers as encode_answers
+from scanner.vouchers.batch import encode_batch as encode_batch
 from scanner.vouchers.enrolment import check_possession as check_possession
 from scanner.vouchers.enrolment import prove_possession as prove_possession
 from scanner.vouchers.envelope import LARGEST_VOUCHER as LARGEST_VOUCHER

@@ -7,13 +7,33 @@ names it; the signature is checked before anything inside is believed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import cbor2
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from scanner.errors import VoucherError
+
+
+class Signs(Protocol):
+    """A private Ed25519 key, of any library."""
+
+    def sign(self, data: bytes, /) -> bytes:
+        """Sign: 64 bytes."""
+        ...
+
+
+class Verifies(Protocol):
+    """A public Ed25519 key, of any library."""
+
+    def verify(self, signature: bytes, data: bytes, /) -> None:
+        """Raise ``cryptography.exceptions.InvalidSignature`` unless this key signed it."""
+        ...
+
+    def public_bytes_raw(self) -> bytes:
+        """The key, 32 bytes."""
+        ...
+
 
 COSE_SIGN1 = 18  # CBOR tag, RFC 9052 section 2
 ALGORITHM = 1  # header label, RFC 9052 section 3.1
@@ -47,12 +67,12 @@ def header_of(protected: dict[int, Any]) -> bytes:
     return encode({ALGORITHM: EDDSA, **protected})
 
 
-def sign1(key: Ed25519PrivateKey, protected: dict[int, Any], payload: bytes) -> bytes:
+def sign1(key: Signs, protected: dict[int, Any], payload: bytes) -> bytes:
     """Sign a payload under protected headers; the algorithm is added to them."""
     return sign1_under(key, header_of(protected), payload)
 
 
-def sign1_under(key: Ed25519PrivateKey, header: bytes, payload: bytes) -> bytes:
+def sign1_under(key: Signs, header: bytes, payload: bytes) -> bytes:
     """Sign a payload under a header that :func:`header_of` wrote."""
     signature = key.sign(_to_be_signed(header, payload))
     return encode(cbor2.CBORTag(COSE_SIGN1, [header, {}, payload, signature]))
@@ -83,7 +103,7 @@ def parse_sign1(message: bytes, what: str) -> tuple[bytes, dict[int, Any], bytes
     return header, fields, payload, signature
 
 
-def verify_sign1(key: Ed25519PublicKey, header: bytes, payload: bytes, signature: bytes, what: str) -> None:
+def verify_sign1(key: Verifies, header: bytes, payload: bytes, signature: bytes, what: str) -> None:
     """Check a signature.
 
     Raises:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
@@ -169,7 +169,7 @@ class Voucher:
         header = VoucherHeader.from_cose(fields)
         return cls(header, hashlib.sha256(message).digest(), protected, sealed, signature)
 
-    def verify(self, device_key: Ed25519PublicKey) -> None:
+    def verify(self, device_key: cose.Verifies) -> None:
         """Check that this device signed it.
 
         Raises:

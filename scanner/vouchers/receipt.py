@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from scanner.errors import VoucherError
 from scanner.vouchers import cose
@@ -29,7 +29,7 @@ class Receipt:
     voucher_digest: bytes
     day: int
 
-    def sign(self, intake_key: Ed25519PrivateKey) -> bytes:
+    def sign(self, intake_key: cose.Signs) -> bytes:
         """Write and sign: COSE_Sign1 with the voucher's digest as payload."""
         fields = [self.device_id, self.window, self.slot, self.day]
         return cose.sign1(intake_key, {_FIELDS: fields}, self.voucher_digest)

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import os
 import re
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import argon2
 import httpx
 import pytest
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi import FastAPI
 
 from scanner.intake.app import create_app
+from scanner.intake.authority.operators import Scope, add_operator
+from scanner.intake.settings import Settings
+from scanner.intake.store import schema
+from scanner.intake.store.change import Writer
+from scanner.intake.store.engine import open_store
 from scanner.keys import write_key_pair
 from tests import postgres
 
@@ -104,18 +114,90 @@ def postgresql() -> Iterator[postgres.Server]:
 
 
 @pytest.fixture(params=postgres.databases())
-def store_url(request, tmp_path) -> str:
-    """The URL of an empty database, on each of the two."""
+def empty_url(request, tmp_path) -> str:
+    """The URL of a database without tables, on each of the two."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'intake.db'}"
     return request.getfixturevalue("postgresql").fresh_database()
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory) -> Path:
+    """A migrated SQLite database, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "intake.db"
+    schema.migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql) -> str:
+    """The name of a migrated PostgreSQL database, to be copied."""
+    postgresql.run("CREATE DATABASE migrated")
+    schema.migrate(postgresql.url("migrated"))
+    return "migrated"
+
+
+@pytest.fixture
+def sqlite_url(tmp_path, sqlite_template) -> str:
+    """The URL of a migrated SQLite database of its own."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'intake.db')}"
+
+
+@pytest.fixture
+def postgresql_url(postgresql, postgresql_template) -> str:
+    """The URL of a migrated PostgreSQL database of its own."""
+    return postgresql.fresh_database(postgresql_template)
+
+
+@pytest.fixture(params=postgres.databases())
+def store_url(request) -> str:
+    """The URL of a migrated database, on each of the two."""
+    return request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashes(monkeypatch) -> None:
+    """Operators' tokens are hashed as cheaply as argon2 allows: what is tested is not its cost."""
+    cheap = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr("scanner.intake.authority.operators.HASHER", cheap)
+
+
+@asynccontextmanager
+async def open_writer(url: str) -> AsyncIterator[Writer]:
+    """What changes a database, without a service."""
+    async with open_store(url) as store:
+        yield Writer(store, "localhost", INTAKE)
+
+
+def make_operator(url: str, *scopes: str, name: str = "tester") -> str:
+    """Make an operator at the machine; gives the token."""
+
+    async def make() -> str:
+        async with open_writer(url) as writer:
+            _, token = await add_operator(writer, name, frozenset(Scope(scope) for scope in scopes), NOW)
+            return token
+
+    return asyncio.run(make())
+
+
+def open_app(url: str, **options: Any) -> FastAPI:
+    """An app that lets devices enrol without a token, at the time of the tests."""
+    settings = options.pop("settings", Settings(unsafe_open_enrolment=True))
+    return create_app(url, INTAKE, settings=settings, **{"clock": lambda: NOW, **options})
+
+
 @pytest.fixture
 def intake(store_url) -> Iterator[httpx.Client]:
-    """A client of a running intake."""
-    with serving(create_app(store_url, INTAKE, clock=lambda: NOW)) as url, httpx.Client(base_url=url) as client:
+    """A client of a running intake, in which devices enrol without a token."""
+    with serving(open_app(store_url)) as url, httpx.Client(base_url=url) as client:
         yield client
+
+
+@pytest.fixture
+def operator_token(store_url) -> Callable[..., str]:
+    """Make operators of the running intake: scopes in, a token out."""
+    numbers = itertools.count()
+    return lambda *scopes: make_operator(store_url, *scopes, name=f"tester {next(numbers)}")
 
 
 @pytest.fixture

@@ -1,0 +1,101 @@
+"""What the audit log says: one entry for each thing done, in one encoding.
+
+An entry is the deterministic CBOR of ``[version, kind, at, {field: value}]``; a leaf of the log is the hash of its
+bytes. Rules: a kind's fields never change within a version; entries hold digests of what may be deleted, never the
+thing; nothing in them names a person.
+
+    enrolment          device, account, public_key, token         token: hash of the one-time token, or null
+    revocation         device, by
+    token              token, account, expires, by
+    receipt            device, window, slot, digest               digest: SHA-256 of the voucher
+    export             export, by, before, through, windows, vouchers, digest
+    opening            opening, by, account, window, result, vouchers, digest
+    case               case, account, window, opening, matches    matches: SHA-256 of each, in order
+    note               note, case, by, digest
+    decision           case, round, by, outcome, digest           digest: SHA-256 of the reason
+    closing            case, outcome
+    report             case, by, format, digest
+    expiry             account, window, vouchers, digest          digest: of the vouchers' digests, one after another
+    case-expiry        case
+    operator           operator, name, scopes, secret, by         secret: SHA-256 of the stored argon2 text
+    operator-revoked   operator, by
+    login              operator, session
+    logout             operator, session
+    hook               hook, by, url, events                      url: its SHA-256
+    hook-disabled      hook, by, why
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cbor2
+
+from scanner.errors import VoucherError
+
+VERSION = 1
+
+KINDS: dict[str, frozenset[str]] = {
+    "enrolment": frozenset({"device", "account", "public_key", "token"}),
+    "revocation": frozenset({"device", "by"}),
+    "token": frozenset({"token", "account", "expires", "by"}),
+    "receipt": frozenset({"device", "window", "slot", "digest"}),
+    "export": frozenset({"export", "by", "before", "through", "windows", "vouchers", "digest"}),
+    "opening": frozenset({"opening", "by", "account", "window", "result", "vouchers", "digest"}),
+    "case": frozenset({"case", "account", "window", "opening", "matches"}),
+    "note": frozenset({"note", "case", "by", "digest"}),
+    "decision": frozenset({"case", "round", "by", "outcome", "digest"}),
+    "closing": frozenset({"case", "outcome"}),
+    "report": frozenset({"case", "by", "format", "digest"}),
+    "expiry": frozenset({"account", "window", "vouchers", "digest"}),
+    "case-expiry": frozenset({"case"}),
+    "operator": frozenset({"operator", "name", "scopes", "secret", "by"}),
+    "operator-revoked": frozenset({"operator", "by"}),
+    "login": frozenset({"operator", "session"}),
+    "logout": frozenset({"operator", "session"}),
+    "hook": frozenset({"hook", "by", "url", "events"}),
+    "hook-disabled": frozenset({"hook", "by", "why"}),
+}
+"""The fields of each kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry.
+
+    Attributes:
+        kind: one of ``KINDS``.
+        at: seconds since 1970.
+        fields: by name, exactly those of the kind; bytes, text, integers, null and lists of them.
+    """
+
+    kind: str
+    at: int
+    fields: Mapping[str, Any]
+
+    def to_bytes(self) -> bytes:
+        """Write the entry: what its leaf is the hash of."""
+        assert KINDS[self.kind] == self.fields.keys(), self.kind
+        return cbor2.dumps([VERSION, self.kind, self.at, dict(self.fields)], canonical=True)
+
+    @classmethod
+    def from_bytes(cls, body: bytes) -> Entry:
+        """Read an entry, in its one encoding alone.
+
+        Raises:
+            VoucherError: ``malformed``, or ``unknown-version``.
+        """
+        try:
+            value = cbor2.loads(body)
+            canonical = cbor2.dumps(value, canonical=True)
+        except Exception as error:
+            raise VoucherError("malformed", "the log's entry is not valid CBOR") from error
+        match value:
+            case [int(version), str(kind), int(at), dict(fields)] if canonical == body:
+                if version != VERSION:
+                    raise VoucherError("unknown-version", f"the log's entry is of version {version}, not {VERSION}")
+                if KINDS.get(kind) == fields.keys():
+                    return cls(kind, at, fields)
+        raise VoucherError("malformed", "the log's entry has not the fields of its kind")

@@ -1,0 +1,133 @@
+"""One change to the database: what it writes and what the audit log says of it are committed together.
+
+Rules: there is one writer at a time, over all workers; whoever writes has the log's head locked from the start, so that
+positions are known before they are written; a change that raises leaves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from scanner.errors import StorageError
+from scanner.intake.audit.checkpoints import Checkpoint
+from scanner.intake.audit.entries import Entry
+from scanner.intake.audit.merkle import Frontier, leaf_hash
+from scanner.intake.store.engine import Store
+from scanner.intake.store.tables import LOG_ENTRIES, LOG_HEAD
+from scanner.intake.store.tiles import add_hashes
+
+
+class TakenError(Exception):
+    """A row of that key is there already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Makes changes.
+
+    Attributes:
+        store: the database.
+        origin: the log's name in its checkpoints, a DNS name or URL without scheme.
+        signing_key: signs checkpoints.
+    """
+
+    store: Store
+    origin: str
+    signing_key: Ed25519PrivateKey
+
+    @asynccontextmanager
+    async def change(self, at: float) -> AsyncIterator[Change]:
+        """Begin a change; it is committed when the block ends.
+
+        Args:
+            at: the time, in seconds since 1970.
+
+        Raises:
+            StorageError: nothing was changed.
+        """
+        async with self.store.writing() as db:
+            locked = select(LOG_HEAD.c.frontier).with_for_update()  # SQLite has locked already, and ignores this
+            frontier = (await db.execute(locked)).scalar_one()
+            change = Change(db, int(at), Frontier.from_bytes(frontier))
+            yield change
+            await self._append(change)
+
+    async def _append(self, change: Change) -> None:
+        if not change.entries:
+            return
+        db, before = change.db, change.before
+        bodies = [entry.to_bytes() for entry in change.entries]
+        after, rows = before.grow(leaf_hash(body) for body in bodies)
+        await write_rows(
+            db,
+            LOG_ENTRIES.name,
+            [
+                (before.size + number, entry.kind, entry.at, body)
+                for number, (entry, body) in enumerate(zip(change.entries, bodies, strict=True))
+            ],
+        )
+        await add_hashes(db, rows)
+        note = Checkpoint(self.origin, after.size, after.root()).sign(self.signing_key)
+        await db.execute(update(LOG_HEAD).values(size=after.size, frontier=after.to_bytes(), note=note))
+
+
+class Change:
+    """A change under way.
+
+    Attributes:
+        db: the transaction.
+        at: its time, in whole seconds since 1970.
+        before: the log before it.
+        entries: what the log will say of it.
+    """
+
+    def __init__(self, db: AsyncConnection, at: int, before: Frontier) -> None:
+        self.db = db
+        self.at = at
+        self.before = before
+        self.entries: list[Entry] = []
+
+    def log(self, kind: str, *, at: int | None = None, **fields: Any) -> int:
+        """Have the log say something; gives its position.
+
+        Args:
+            kind: one of :data:`scanner.intake.audit.entries.KINDS`.
+            at: its time, if it is not that of the change.
+            fields: those of the kind.
+        """
+        self.entries.append(Entry(kind, self.at if at is None else at, fields))
+        return self.before.size + len(self.entries) - 1
+
+
+async def write_rows(db: AsyncConnection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert many rows, every column in the table's order, in the fastest way of each database.
+
+    Raises:
+        TakenError: one of their keys is there already; the savepoint, or the transaction, has to be rolled back.
+        StorageError: the database fails.
+    """
+    if db.dialect.name == "sqlite":
+        marks = ", ".join("?" * len(rows[0]))
+        try:
+            await db.exec_driver_sql(f"INSERT INTO {table} VALUES ({marks})", list(rows))  # noqa: S608 -- our own table's
+        except IntegrityError as error:
+            raise TakenError from error
+        return
+    import asyncpg  # there only with PostgreSQL
+
+    raw = await db.get_raw_connection()
+    driver: Any = raw.driver_connection
+    try:
+        await driver.copy_records_to_table(table, records=rows)
+    except asyncpg.UniqueViolationError as error:
+        raise TakenError from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise StorageError(f"the database failed: {type(error).__name__}") from error
