@@ -1,0 +1,1 @@
+"""Who may do what, and how often: operators, sessions, devices and their tokens, limits."""
