@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +248,10 @@ def _why_absent(library: _Library) -> str | None:
 
 
 def _version(package: str) -> str:
-    return version("prescan" if package == "scanner" else package)
+    try:
+        return version("prescan" if package == "scanner" else package)
+    except PackageNotFoundError:  # a source folder on the path
+        return "unknown"
 
 
 def _of_the_user(place: str) -> HashPlugin:
