@@ -23,6 +23,11 @@ class TrustedPeers:
         self._networks = networks
         self.trusts = lru_cache(maxsize=4096)(self._trusts)
 
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """Where they are."""
+        return self._networks
+
     def is_trusted(self, scope: Scope) -> bool:
         """Whether the connection itself comes from a trusted proxy."""
         peer = scope.get("client")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -32,13 +33,16 @@ NO_BUILT_IN_TELEMETRY: dict[str, Any] = {
 """For ``FastAPI(telemetry=…)``: its own spans would hold paths with device ids, its log records errors' texts."""
 
 
+_EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+
+
 @dataclass(frozen=True, slots=True)
 class Tracing:
     """Spans on their way out.
 
     Attributes:
         tracer: makes them.
-        close: sends what waits, for at most some seconds; call it when the worker ends.
+        close: sends what waits, for up to 30 seconds; call it in a thread when the worker ends.
     """
 
     tracer: Tracer
@@ -61,9 +65,7 @@ def open_tracing(endpoint: str, exporter: SpanExporter | None = None) -> Tracing
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
         if exporter is None:
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-            exporter = OTLPSpanExporter(endpoint=endpoint)
+            exporter = import_module(_EXPORTER).OTLPSpanExporter(endpoint=endpoint)
     except ModuleNotFoundError as error:
         raise ArgumentError(
             f"PRESCAN_INTAKE_OTLP_ENDPOINT is set, but traces need {error.name}; install prescan[traces]"
