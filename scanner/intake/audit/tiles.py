@@ -89,7 +89,7 @@ def grow_tiles(
     for level, number, hashes in rows:
         first = Tile(level, number // WIDTH)
         kept = number % WIDTH
-        before = _read(edge, first, HASH_SIZE * kept) if kept else b""
+        before = _read(edge, first, HASH_SIZE * kept)
         if len(before) != HASH_SIZE * kept:
             raise StorageError(
                 f"tile {first.number} of level {level} is longer than the tree of {frontier.size} leaves"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
+from hashlib import sha256
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.errors import ArgumentError, StorageError
+from scanner.intake.audit import merkle
 from scanner.intake.audit.merkle import (
     EMPTY_ROOT,
     TILE,
@@ -26,8 +29,10 @@ from scanner.intake.audit.merkle import (
 from scanner.intake.audit.places import (
     LARGEST_TREE,
     consistency_places,
+    consistency_runs,
     frontier_places,
     inclusion_places,
+    inclusion_runs,
 )
 from tests.intake.audit import merkle_oracle as oracle
 
@@ -227,6 +232,21 @@ def test_batches_make_no_difference(cuts):
     assert frontier == Frontier().extend(LEAVES)
 
 
+@pytest.mark.parametrize("old", [0, 1, 777, 1023])
+def test_growing_costs_a_hash_a_leaf(old, monkeypatch):
+    """With its own hash a leaf costs two, and what was there before a few: one for each level at most."""
+    hashed = []
+
+    def counting(data: bytes) -> Any:
+        hashed.append(data)
+        return sha256(data)
+
+    frontier = Frontier().extend([EMPTY_ROOT] * old)
+    monkeypatch.setattr(merkle, "sha256", counting)
+    frontier.extend([leaf_hash(b"%d" % number) for number in range(1000)])
+    assert len(hashed) <= 2 * 1000 + (old + 1000).bit_length()
+
+
 @given(growths())
 def test_rows_are_the_new_hashes_of_each_level_of_tiles(growth):
     """Growing tells the new leaves, and where they start; no level above them has a whole tile's root below 256."""
@@ -294,6 +314,47 @@ def test_no_other_consistency_proof_verifies(growth):
     assert not verify_consistency(-1, ROOTS[old], new, ROOTS[new], proof)
     if old < new:
         assert not verify_consistency(new, ROOTS[new], old, ROOTS[old], proof)
+
+
+def test_a_proof_has_the_length_of_its_place():
+    """Up to 20 leaves, a real proof with the real root is refused for every place whose proof is longer or shorter."""
+    places = [(index, size) for size in range(1, 21) for index in range(size)]
+    for index, size in places:
+        proof = inclusion_proof(index, size, subtree)
+        for claim in places:
+            if len(inclusion_runs(*claim)) != len(proof):
+                assert not verify_inclusion(LEAVES[index], *claim, proof, ROOTS[size])
+
+
+def test_a_consistency_proof_has_the_length_of_its_sizes():
+    """Up to 20 leaves, a real proof with the real roots is refused for all sizes whose proof is longer or shorter."""
+    growths = [(old, new) for new in range(1, 21) for old in range(1, new)]
+    for old, new in growths:
+        proof = consistency_proof(old, new, subtree)
+        for one, other in growths:
+            if len(consistency_runs(one, other)) != len(proof):
+                assert not verify_consistency(one, ROOTS[old], other, ROOTS[new], proof)
+
+
+def test_hashes_are_not_cut_elsewhere():
+    """Two hashes as one of 64 bytes, and bytes moved from one to its neighbour, hash the same and are refused."""
+    left, right = LEAVES[:2]
+    root = ROOTS[2]
+    both = left + right
+    for at in (0, 31, 33, 64):
+        assert node_hash(both[:at], both[at:]) == root
+        assert not verify_inclusion(both[:at], 0, 2, (both[at:],), root)
+        assert not verify_inclusion(both[at:], 1, 2, (both[:at],), root)
+        assert not verify_consistency(1, both[:at], 2, root, (both[at:],))
+    assert verify_inclusion(left, 0, 2, (right,), root)
+
+
+def test_sizes_that_are_none_are_refused():
+    """A tree that shrank, or has fewer leaves than none, is refused though the hashes work out."""
+    assert not verify_consistency(3, ROOTS[1], 2, ROOTS[2], LEAVES[:2])
+    assert not verify_consistency(-1, EMPTY_ROOT, -1, EMPTY_ROOT, ())
+    assert not verify_inclusion(ROOTS[1], 0, 0, (), ROOTS[1])
+    assert not verify_inclusion(ROOTS[1], -1, 1, (), ROOTS[1])
 
 
 @given(places_in_a_tree(), st.lists(st.binary(min_size=32, max_size=32), max_size=9))
