@@ -33,9 +33,14 @@ _STRIP = 256  # rows handled at a time where floats are needed
 def as_rgb(image: Image.Image) -> Image.Image:
     """Bring a picture of any mode to upright RGB on white, by Prescan's own rule for modes.
 
+    Returns:
+        a picture without metadata; the same one if it was so already.
+
     Raises:
         MediaError: ``UNSUPPORTED``, if the mode has no agreed meaning.
     """
+    if type(image) is Image.Image and image.mode == "RGB" and not image.info:  # a file's own class may hold EXIF
+        return image
     upright = ImageOps.exif_transpose(image)
     flat = flatten(upright).convert("RGB")  # convert copies
     flat.info = {}

@@ -30,7 +30,8 @@ def blockhash(pixels: npt.NDArray[np.uint8], side: int) -> bytes | None:
     height, width = pixels.shape[:2]
     if min(height, width) < side:
         return None
-    sums = _shares(height, side) @ pixels.sum(2, dtype=np.float64) @ _shares(width, side).T
+    light = pixels[..., 0].astype(np.uint16) + pixels[..., 1] + pixels[..., 2]
+    sums = _shares(height, side) @ light.astype(np.float64) @ _shares(width, side).T
     bands = sums.reshape(BANDS, -1)
     medians = np.median(bands, axis=1, keepdims=True)
     light_band = medians > height * width * LIGHTEST / 2
