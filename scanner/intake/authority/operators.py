@@ -181,7 +181,7 @@ async def operator_of(service: Service, token: str, *, address: str | None = Non
     operator_id, secret = found[1], found[2]
     row = await _standing(service, operator_id)
     if row is not None and service.verified.knows(operator_id, row.secret_hash, secret):
-        return _operator(row)
+        return operator_from(row)
     if address is not None:
         service.limits.check("login", address, count=False)
     async with service.verified.turn():
@@ -195,7 +195,7 @@ async def operator_of(service: Service, token: str, *, address: str | None = Non
     row = await _standing(service, operator_id)  # it may have been revoked meanwhile
     if row is None or not right:
         raise unauthorized()
-    return _operator(row)
+    return operator_from(row)
 
 
 async def add_operator(
@@ -238,7 +238,7 @@ async def put_operator(
         for row in (await change.db.execute(query)).all():
             if row.operator_id != operator_id:
                 raise OperatorError("name-taken", "another operator has this name, or had it")
-            if _operator(row) != wanted:
+            if operator_from(row) != wanted:
                 raise OperatorError("other-operator", "the id is of an operator with another name or other scopes")
             return wanted, None
         values: dict[str, Any] = {
@@ -284,7 +284,8 @@ async def _standing(service: Service, operator_id: str) -> Row[Any] | None:
         return (await db.execute(query)).one_or_none()
 
 
-def _operator(row: Row[Any]) -> Operator:
+def operator_from(row: Row[Any]) -> Operator:
+    """Whose row of ``OPERATORS`` it is."""
     return Operator(row.operator_id, row.name, frozenset(Scope(scope) for scope in row.scopes.split()))
 
 
