@@ -153,7 +153,7 @@ class Metrics:
 
     @asynccontextmanager
     async def published(self, every: float = PUBLISH_SECONDS) -> AsyncIterator[None]:
-        """Publish while the block runs, and once more at its end. Put it around a worker's life."""
+        """Publish while the block runs, and once more at its end, then close. Put it around a worker's life."""
         task = asyncio.create_task(self._publish_forever(every))
         try:
             yield
@@ -163,8 +163,12 @@ class Metrics:
                 await task
             with suppress(StorageError):
                 self.publish()
-            if self._files is not None:
-                self._files.close()
+            self.close()
+
+    def close(self) -> None:
+        """Be dead to the other workers; what was published stays counted."""
+        if self._files is not None:
+            self._files.close()
 
     async def _publish_forever(self, every: float) -> None:
         while True:

@@ -28,6 +28,7 @@ from prometheus_client import Metric
 from scanner.errors import StorageError
 
 _GONE = "gone.json"
+_FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError)  # of the system, or of what a file holds
 _Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -56,11 +57,15 @@ class WorkerFiles:
         self._writing = threading.Lock()
         try:
             self._alive = (directory / f"{self._name}.alive").open("wb")
+        except OSError as error:
+            raise self._failed("keep", error) from error
+        try:
             fcntl.flock(self._alive, fcntl.LOCK_EX)
             with self._folder(fcntl.LOCK_EX):
                 self._fold()
-        except (OSError, ValueError) as error:
-            raise StorageError(f"can't keep metrics in {directory}: {_why(error)}") from error
+        except _FAULTS as error:
+            self._alive.close()
+            raise self._failed("keep", error) from error
 
     def publish(self, metrics: Iterable[Metric]) -> None:
         """Write what this worker has counted, whole or not at all; nothing once closed.
@@ -74,7 +79,7 @@ class WorkerFiles:
                 if not self._alive.closed:  # the others may have folded the file
                     self._write(f"{self._name}.json", families, [])
         except OSError as error:
-            raise StorageError(f"can't write metrics in {self._directory}: {_why(error)}") from error
+            raise self._failed("write", error) from error
 
     def collect(self) -> Iterator[Metric]:
         """Add up what all workers have written.
@@ -85,8 +90,8 @@ class WorkerFiles:
         try:
             with self._folder(fcntl.LOCK_SH):
                 total = self._total(self._names())
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StorageError(f"can't read metrics in {self._directory}: {_why(error)}") from error
+        except _FAULTS as error:
+            raise self._failed("read", error) from error
         for name, family in sorted(total.items()):
             metric = Metric(name, family.text, family.kind)
             for (sample, labels), value in family.samples.items():
@@ -97,6 +102,10 @@ class WorkerFiles:
         """Be dead to the others; what was published stays counted."""
         with self._writing:
             self._alive.close()
+
+    def _failed(self, what: str, error: Exception) -> StorageError:
+        why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+        return StorageError(f"can't {what} metrics in {self._directory}: {why}")
 
     def _names(self) -> list[str]:
         return sorted(path.stem for path in self._directory.glob("worker-*.json"))
@@ -179,7 +188,3 @@ def _family(metric: Metric) -> _Family:
 
 def _samples(rows: list[Any]) -> _Samples:
     return {(name, tuple((key, text) for key, text in labels)): float(value) for name, labels, value in rows}
-
-
-def _why(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
