@@ -37,6 +37,9 @@ TEST = "hook.test"
 EVENTS: tuple[str, ...] = (*get_args(Subscribed), TEST)
 """What a message can tell of."""
 
+KEPT_SECONDS = 30 * 86_400
+"""How long a message stays after it was delivered or given up."""
+
 _ID = re.compile(r"[a-z0-9._-]{1,64}")
 
 
