@@ -8,8 +8,9 @@ put together.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -24,16 +25,23 @@ from scanner.intake.authority.operators import Verified
 from scanner.intake.body_limit import BodyLimit
 from scanner.intake.ed25519 import SigningKey
 from scanner.intake.keeper import keeping
-from scanner.intake.operations.headers import SecurityHeaders
+from scanner.intake.operations.draining import Drain
 from scanner.intake.operations.metrics import Metrics
-from scanner.intake.operations.peers import Network
-from scanner.intake.operations.requests import Requests
+from scanner.intake.operations.peers import TrustedPeers
+from scanner.intake.operations.stack import Operations, operated
+from scanner.intake.operations.telemetry import NO_BUILT_IN_TELEMETRY
+from scanner.intake.problems import problem_response
 from scanner.intake.settings import Settings
 from scanner.intake.store.change import Writer
 from scanner.intake.store.commits import committing
 from scanner.intake.store.engine import open_store
 
 ROUTERS = (vouchers.router, devices.router, operators.router, windows.router, log.router, hooks.router, service.router)
+
+_FAILURE = problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The intake failed")
+_UNREADY = problem_response(
+    HTTPStatus.SERVICE_UNAVAILABLE, "ending", "The intake is about to end; send again", headers={"Retry-After": "1"}
+)
 
 
 def create_app(
@@ -43,9 +51,7 @@ def create_app(
     settings: Settings | None = None,
     origin: str | None = None,
     workers: int = 1,
-    metrics: Metrics | None = None,
-    access_log: bool = False,
-    trusted_proxies: Sequence[Network] = (),
+    operations: Operations | None = None,
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
@@ -57,15 +63,13 @@ def create_app(
         settings: limits and times.
         origin: how it is reached, such as ``https://intake.example``; names the audit log, so it stays for its life.
         workers: processes that share the database, and the limits.
-        metrics: where to count, if others see it too.
-        access_log: whether to log a line a request.
-        trusted_proxies: networks whose word about clients' addresses is taken.
+        operations: what counts and logs requests and ends the worker.
         clock: gives the time in seconds since 1970.
-        monotonic: gives seconds for limits and durations.
+        monotonic: gives seconds for limits.
     """
     settings = settings or Settings()
-    metrics = metrics or Metrics()
-    encrypted = (origin or "").startswith("https://")
+    operations = operations or Operations(Metrics(), TrustedPeers(()), Drain())
+    metrics = operations.metrics
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -73,13 +77,11 @@ def create_app(
             store = await stack.enter_async_context(open_store(database_url))
             writer = Writer(store, log_name(origin), signing_key)
             await stack.enter_async_context(metrics.published())
-            commits = await stack.enter_async_context(
-                committing(writer, most_waiting=settings.max_waiting, watch=metrics.count_commit)
-            )
+            committed = committing(writer, most_waiting=settings.max_waiting, watch=metrics.count_commit)
             app.state.service = Service(
                 store=store,
                 writer=writer,
-                commits=commits,
+                commits=await stack.enter_async_context(committed),
                 settings=settings,
                 signing_key=SigningKey(signing_key),
                 public_key=signing_key.public_key().public_bytes_raw(),
@@ -98,18 +100,16 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,  # the pages would load scripts from elsewhere; /openapi.json has it all
         redoc_url=None,
+        telemetry=NO_BUILT_IN_TELEMETRY,
     )
-    app.state.trusted_proxies = tuple(trusted_proxies)
+    app.state.trusted_proxies = operations.peers.networks
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
     console.install(app)
     app.add_middleware(BodyLimit, limit=settings.largest_body)
     app.add_middleware(vouchers.Direct, service=lambda: app.state.service)
-    app.add_middleware(SecurityHeaders, encrypted=encrypted)
-    app.add_middleware(
-        Requests, metrics=metrics, access_log=access_log, trusted=tuple(trusted_proxies), monotonic=monotonic
-    )
+    app.add_middleware(operated, operations=operations, failure=_FAILURE, unready=_UNREADY)
     return _described(app)
 
 

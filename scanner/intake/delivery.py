@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from sqlalchemy import select
@@ -46,8 +46,11 @@ async def deliver(service: Service, place: tuple[str, int, int], message: bytes)
     """
     try:
         outcome = await _delivered(service, place, message)
-    except (ProblemError, VoucherError) as error:
-        service.metrics.count_refused(_name(error))
+    except ProblemError as error:
+        service.metrics.count_refused(error.name)
+        raise
+    except VoucherError as error:
+        service.metrics.count_refused(error.problem)
         raise
     if outcome.came is Came.STORED:
         service.metrics.count_received()
@@ -63,9 +66,9 @@ async def _delivered(service: Service, place: tuple[str, int, int], message: byt
         raise ProblemError(
             HTTPStatus.BAD_REQUEST, "wrong-place", "The voucher names another device, window or slot than the path"
         )
-    if header.device_id not in service.keys:
-        await _look_up(service, {header.device_id})
-    received = _checked(service, voucher, message)
+    await _look_up(service, {header.device_id})
+    received = _verified(service, voucher, _key(service, header), message)
+    _charge(service, header)
     (outcome,) = await _committed(service, [received])
     if outcome.came in _REFUSED:
         raise ProblemError(*_REFUSED[outcome.came])
@@ -80,25 +83,33 @@ async def deliver_batch(service: Service, messages: Sequence[bytes]) -> list[byt
     """
     answers: list[bytes | str] = [""] * len(messages)
     vouchers: dict[int, Voucher] = {}
+
+    def refuse(number: int, error: ProblemError | VoucherError) -> None:
+        answers[number] = error.name if isinstance(error, ProblemError) else error.problem
+
     for number, message in enumerate(messages):
         try:
             vouchers[number] = Voucher.parse(message)
         except VoucherError as error:
-            answers[number] = error.problem
-    unknown = {one.header.device_id for one in vouchers.values()} - service.keys.keys()
-    if unknown:
-        await _look_up(service, unknown)
+            refuse(number, error)
+    await _look_up(service, {one.header.device_id for one in vouchers.values()})
+    verified: dict[int, Received] = {}
 
-    def check() -> dict[int, Received]:
-        received: dict[int, Received] = {}
+    def verify() -> None:
         for number, voucher in vouchers.items():
             try:
-                received[number] = _checked(service, voucher, messages[number])
+                verified[number] = _verified(service, voucher, _key(service, voucher.header), messages[number])
             except (ProblemError, VoucherError) as error:
-                answers[number] = _name(error)
-        return received
+                refuse(number, error)
 
-    received = await asyncio.to_thread(check)
+    await asyncio.to_thread(verify)
+    received: dict[int, Received] = {}
+    for number, one in verified.items():
+        try:
+            _charge(service, vouchers[number].header)
+            received[number] = one
+        except ProblemError as error:
+            refuse(number, error)
     outcomes = await _committed(service, list(received.values())) if received else []
     for number, outcome in zip(received, outcomes, strict=True):
         answers[number] = _REFUSED[outcome.came][1] if outcome.came in _REFUSED else outcome.receipt
@@ -113,20 +124,26 @@ def _count(service: Service, outcomes: Sequence[Outcome], answers: Sequence[byte
         service.metrics.count_refused(problem, number)
 
 
-def _name(error: ProblemError | VoucherError) -> str:
-    return error.name if isinstance(error, ProblemError) else error.problem
-
-
-def _checked(service: Service, voucher: Voucher, message: bytes) -> Received:
-    """A voucher that may be stored, with its receipt signed."""
-    header, now = voucher.header, service.clock()
+def _key(service: Service, header: VoucherHeader) -> VerifyKey:
+    """The key of a device that may send a voucher for this window now. Changes nothing, so threads may call it."""
     known = service.keys.get(header.device_id)
     if known is None:
         raise ProblemError(*_REFUSED[Came.NOT_ENROLLED])
+    _check_window(service, header, service.clock())
+    return known.key
+
+
+def _charge(service: Service, header: VoucherHeader) -> None:
+    """Count a request of the device and the account that signed it: what others forge uses up nobody's rate."""
     service.limits.check("device", header.device_id)
-    service.limits.check("account", known.account)
-    _check_window(service, header, now)
-    voucher.verify(known.key)
+    if (known := service.keys.get(header.device_id)) is not None:
+        service.limits.check("account", known.account)
+
+
+def _verified(service: Service, voucher: Voucher, key: VerifyKey, message: bytes) -> Received:
+    """A voucher whose signature holds, with its receipt signed. Changes nothing, so threads may call it."""
+    voucher.verify(key)
+    header, now = voucher.header, service.clock()
     receipt = Receipt(header.device_id, header.window, header.slot, voucher.digest, day_at(now))
     place = (header.device_id, header.window, header.slot)
     return Received(place, voucher.digest, message, receipt.sign(service.signing_key), int(now))
@@ -146,11 +163,14 @@ async def _committed(service: Service, received: Sequence[Received]) -> list[Out
         raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "busy", _BUSY, retry_after=1) from None
 
 
-async def _look_up(service: Service, device_ids: Iterable[bytes]) -> None:
-    """Fetch devices' keys and keep them: an id is of one key for ever, whatever becomes of the device."""
+async def _look_up(service: Service, device_ids: set[bytes]) -> None:
+    """Fetch the keys of devices that aren't known, and keep them: an id is of one key for ever."""
+    unknown = [one for one in device_ids if one not in service.keys]
+    if not unknown:
+        return
     columns = (DEVICES.c.device_id, DEVICES.c.public_key, DEVICES.c.account)
     async with service.store.reading() as db:
-        rows = (await db.execute(select(*columns).where(DEVICES.c.device_id.in_(list(device_ids))))).all()
+        rows = (await db.execute(select(*columns).where(DEVICES.c.device_id.in_(unknown)))).all()
     while len(service.keys) + len(rows) > _KNOWN_DEVICES:
         del service.keys[next(iter(service.keys))]
     for row in rows:

@@ -271,6 +271,17 @@ def from_environment(environ: Mapping[str, str]) -> Deployment:
     return deployment
 
 
+def environment_of(deployment: Deployment) -> dict[str, str]:
+    """The variables that give this deployment again: what :func:`from_environment` reads in another process."""
+    lines = {}
+    for variable in VARIABLES:
+        owner = deployment.settings if variable.field in _OF_SETTINGS else deployment
+        value = getattr(owner, variable.field)
+        if value not in (None, ()):
+            lines[variable.name] = value if variable.field == "database_url" else variable.show(value)
+    return lines
+
+
 def describe(deployment: Deployment) -> list[tuple[str, str, str]]:
     """Give every variable's name, value and source (``environment``, ``default`` or ``unset``), secrets hidden."""
     lines = []

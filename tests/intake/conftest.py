@@ -26,7 +26,6 @@ import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 
-from scanner.intake.app import create_app
 from scanner.intake.authority.operators import Scope, add_operator
 from scanner.intake.settings import Settings
 from scanner.intake.store import schema
@@ -182,6 +181,8 @@ def make_operator(url: str, *scopes: str, name: str = "tester") -> str:
 
 def open_app(url: str, **options: Any) -> FastAPI:
     """An app that lets devices enrol without a token, at the time of the tests."""
+    from scanner.intake.app import create_app
+
     settings = options.pop("settings", Settings(unsafe_open_enrolment=True))
     return create_app(url, INTAKE, settings=settings, **{"clock": lambda: NOW, **options})
 

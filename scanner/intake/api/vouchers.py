@@ -110,7 +110,7 @@ class Direct:
         if place is None:
             await self._app(scope, receive, send)
             return
-        scope["route_template"] = PUT_PATH
+        scope["route"] = _ROUTE  # for metrics and logs
         message = await receive()
         body = message.get("body", b"")
         while message.get("more_body", False):
@@ -128,6 +128,7 @@ class Direct:
         await send({"type": "http.response.body", "body": outcome.receipt})
 
 
+_ROUTE = next(route for route in router.routes if getattr(route, "path", None) == PUT_PATH)
 _PLACE = re.compile(r"/v1/vouchers/([0-9a-f]{32})/(0|[1-9][0-9]{0,9})/(0|[1-9][0-9]{0,4})")
 
 
