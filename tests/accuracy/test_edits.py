@@ -46,7 +46,7 @@ def test_a_rung_gives_another_picture_of_the_stated_size(rung, picture):
     edited = rung.apply(marked, 1, OTHERS)
     assert (edited.mode, edited.size, edited.info) == ("RGB", rung.size_after(picture.size), {})
     assert edited.size != picture.size or edited.tobytes() != before
-    assert (marked.tobytes(), marked.info) == (before, {"comment": "private"})
+    assert (marked.tobytes(), marked.info["comment"]) == (before, "private")
     assert as_rgb(edited) is edited
 
 
