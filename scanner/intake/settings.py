@@ -62,25 +62,21 @@ class Settings:
     Attributes:
         largest_body: bytes of any one request's body; a full batch of the largest vouchers fits with its framing.
         batch_limit: vouchers in one upload.
-        max_waiting: vouchers that wait for a commit before the intake answers 503; with ``largest_voucher`` of 4,096
-            bytes at most 16 MiB.
+        max_waiting: vouchers that wait for a commit, at most 16 MiB of them, before the intake answers 503.
         grace: seconds after a window's end until windows that did not reach the threshold are deleted; devices that
             were offline deliver late, so one window's length.
         case_retention: seconds that a closed case is kept. 180 days; 18 U.S.C. 2258A(h) asks a provider in the United
             States for one year after a report: set what the law where you are asks.
         session_seconds: seconds an operator stays logged in without a request. OWASP's Session Management Cheat Sheet
             gives 2 to 5 minutes for high-value applications and 15 to 30 for others; a reviewer reads long, so 15.
-        device_rate: requests a device may make.
-        account_rate: requests all of an account's devices may make.
+        device_rate, account_rate: requests that a device, and all of an account's together, may make.
         address_rate: requests without a known device that an address may make; one address may stand for a whole
             carrier's network.
         login_rate: failed logins from an address.
-        page_size: entries of a page when the caller names no number.
-        largest_page: entries a caller may ask for.
+        page_size, largest_page: entries of a page when the caller names no number, and at most.
         export_size: accounts' windows in one piece of an export.
         hook_timeout: seconds a webhook's receiver has to answer; Svix, docs.svix.com/retries.
-        hook_schedule: seconds to wait before each attempt after the one before failed; the same source. Together 27.6
-            hours.
+        hook_schedule: seconds to wait before each attempt, 27.6 hours in all; the same source.
         drain_notice: seconds in which ``/readyz`` says 503 and requests are still taken, so that a balancer sees it.
         drain_limit: seconds that running requests have after that.
         unsafe_private_hooks: let webhooks go to addresses that are not public; anyone who may set a webhook can then
@@ -181,6 +177,8 @@ _SPAN = "a duration such as 30s, 15m, 12h or 28d"
 _RATE = "a number and a duration, such as 120/60s"
 _YES_NO = "yes or no"
 _FILE = "the path of a file"
+_DATABASE = "sqlite:///FILE or postgresql://…, with / ? # @ in a password written as %2F and so on"
+_YEARS = seconds(DAY, 3_650 * DAY)
 
 
 def _rate(text: str) -> Rate:
@@ -196,14 +194,7 @@ def _schedule(text: str) -> tuple[float, ...]:
 
 
 VARIABLES: tuple[Variable, ...] = (
-    Variable(
-        "database_url",
-        database,
-        "sqlite:///FILE or postgresql://…, with / ? # @ in a password written as %2F and so on",
-        "the database",
-        without_password,
-        True,
-    ),
+    Variable("database_url", database, _DATABASE, "the database", without_password, required=True),
     Variable("signing_key_path", file, _FILE, "key that signs receipts and checkpoints", required=True),
     Variable("host", host, "an address or a name, without a port", "address to listen on"),
     Variable("port", whole(0, 65_535), "0 to 65535; 0 takes a free one", "port to listen on"),
@@ -213,17 +204,13 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("tls_key", file, _FILE, "the certificate's key in PEM"),
     Variable("access_log", boolean, _YES_NO, "one line a request", yes_no),
     Variable("log_format", one_of("json", "text"), "json or text", "for machines or for people"),
-    Variable(
-        "trusted_proxies", networks, "networks such as 10.0.0.0/8,::1", "whose X-Forwarded-For is believed", listed
-    ),
+    Variable("trusted_proxies", networks, "networks such as 10.0.0.0/8,::1", "whose word is believed", listed),
     Variable("otlp_endpoint", web_address, "an http or https URL without a password", "where traces go"),
     Variable("largest_body", size(4_096, 1 << 26), "4KiB to 64MiB", "bytes of a request's body"),
     Variable("batch_limit", whole(1, 4_096), "1 to 4096", "vouchers in one upload"),
     Variable("max_waiting", whole(1, 1 << 20), "1 to 1048576", "vouchers that may wait for a commit"),
-    Variable("grace", seconds(DAY, 3_650 * DAY), f"{_SPAN}; at least 1d", "until small windows go", seconds_text),
-    Variable(
-        "case_retention", seconds(DAY, 3_650 * DAY), f"{_SPAN}; at least 1d", "a closed case is kept", seconds_text
-    ),
+    Variable("grace", _YEARS, f"{_SPAN}; 1d to 3650d", "until small windows are deleted", seconds_text),
+    Variable("case_retention", _YEARS, f"{_SPAN}; 1d to 3650d", "a closed case is kept", seconds_text),
     Variable("session_seconds", seconds(60, DAY), f"{_SPAN}; 1m to 1d", "until a login ends unused", seconds_text),
     Variable("device_rate", _rate, _RATE, "requests of a device"),
     Variable("account_rate", _rate, _RATE, "requests of an account's devices"),
@@ -273,24 +260,23 @@ def from_environment(environ: Mapping[str, str]) -> Deployment:
 
 def environment_of(deployment: Deployment) -> dict[str, str]:
     """The variables that give this deployment again: what :func:`from_environment` reads in another process."""
-    lines = {}
-    for variable in VARIABLES:
-        owner = deployment.settings if variable.field in _OF_SETTINGS else deployment
-        value = getattr(owner, variable.field)
-        if value not in (None, ()):
-            lines[variable.name] = value if variable.field == "database_url" else variable.show(value)
-    return lines
+    values = {variable: _value(deployment, variable) for variable in VARIABLES}
+    shown = {each.name: each.show(value) for each, value in values.items() if value not in (None, ())}
+    return shown | {f"{PREFIX}DATABASE": deployment.database_url}
 
 
 def describe(deployment: Deployment) -> list[tuple[str, str, str]]:
     """Give every variable's name, value and source (``environment``, ``default`` or ``unset``), secrets hidden."""
     lines = []
     for variable in VARIABLES:
-        owner = deployment.settings if variable.field in _OF_SETTINGS else deployment
-        value = getattr(owner, variable.field)
+        value = _value(deployment, variable)
         source = "environment" if variable.name in deployment.given else "unset" if value in (None, ()) else "default"
         lines.append((variable.name, "" if value in (None, ()) else variable.show(value), source))
     return lines
+
+
+def _value(deployment: Deployment, variable: Variable) -> Any:
+    return getattr(deployment.settings if variable.field in _OF_SETTINGS else deployment, variable.field)
 
 
 def _check_together(deployment: Deployment) -> None:

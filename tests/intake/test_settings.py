@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from scanner.errors import ArgumentError
 from scanner.intake.operations.values import HIDDEN, database, seconds, seconds_text, without_password
-from scanner.intake.settings import PREFIX, VARIABLES, Deployment, Rate, Settings, describe, from_environment
+from scanner.intake.settings import (
+    PREFIX,
+    VARIABLES,
+    Deployment,
+    Rate,
+    Settings,
+    describe,
+    environment_of,
+    from_environment,
+)
 from scanner.vouchers import LARGEST_VOUCHER
 from scanner.vouchers.header import WINDOW_SECONDS
 
@@ -93,6 +102,13 @@ def test_what_is_described_reads_back_the_same():
     assert from_environment(shown | {f"{PREFIX}DATABASE": EVERY[f"{PREFIX}DATABASE"]}) == deployment
     defaults = {name: value for name, value, source in describe(from_environment(LEAST)) if source != "unset"}
     assert from_environment(defaults) == from_environment(LEAST)
+
+
+@pytest.mark.parametrize("environ", [LEAST, EVERY], ids=["least", "every"])
+def test_another_process_can_be_given_the_same_deployment(environ):
+    """The variables of a deployment, with the password in them, read back as it."""
+    deployment = from_environment(environ)
+    assert from_environment(environment_of(deployment)) == deployment
 
 
 def test_a_description_says_where_values_come_from():

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import subprocess
-import sys
-import threading
-import time
 
 import httpx
 import pytest
-import uvicorn
 from starlette.responses import PlainTextResponse
 
 from scanner.intake.operations.draining import Drain, Draining, State
-from scanner.intake.operations.draining_server import DrainingServer
 from tests.intake.operations.apps import ask, make_app, unready
 
 
@@ -186,117 +179,3 @@ def test_the_start_and_end_of_a_service_are_no_requests():
     drain.end()
     asyncio.run(Draining(app, drain=drain, unready=unready)({"type": "lifespan"}, None, None))
     assert seen == ["lifespan"]
-
-
-SERVICE = """
-import asyncio, socket, sys, uvicorn
-from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route
-from scanner.intake.operations.draining import Drain, Draining
-from scanner.intake.operations.draining_server import DrainingServer
-from tests.intake.operations.apps import unready
-
-async def slow(request):
-    print("begun", flush=True)
-    await asyncio.sleep(float(request.query_params["seconds"]))
-    return PlainTextResponse("done")
-
-async def quick(request):
-    return PlainTextResponse("ready")
-
-drain = Drain()
-app = Draining(Starlette(routes=[Route("/slow", slow), Route("/readyz", quick)]), drain=drain, unready=unready)
-listening = socket.create_server(("127.0.0.1", 0))
-config = uvicorn.Config(app, log_config=None, access_log=False)
-print(listening.getsockname()[1], flush=True)
-DrainingServer(config, drain, notice=float(sys.argv[1]), limit=float(sys.argv[2])).run([listening])
-print("ended", flush=True)
-"""
-
-
-class Service:
-    """The small service in a process of its own."""
-
-    def __init__(self, notice: float, limit: float) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVICE, str(notice), str(limit)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True,
-        )  # fmt: skip
-        self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
-
-    def slow(self, seconds: float) -> tuple[threading.Thread, list[httpx.Response]]:
-        """Begin a request that takes so long, and wait until it runs."""
-        answers: list[httpx.Response] = []
-        thread = threading.Thread(
-            target=lambda: answers.append(httpx.get(f"{self.url}/slow?seconds={seconds}", timeout=20))
-        )
-        thread.start()
-        assert self.process.stdout.readline() == "begun\n"
-        return thread, answers
-
-    def wait(self, thread: threading.Thread) -> None:
-        """Wait for the request and the process to end."""
-        thread.join(20)
-        assert not thread.is_alive()
-        self.process.wait(20)
-
-
-@pytest.fixture
-def service():
-    """Start services; whatever still runs at the end is killed."""
-    started = []
-
-    def start(notice: float, limit: float) -> Service:
-        started.append(Service(notice, limit))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.process.kill()
-        each.process.communicate(timeout=10)
-
-
-def test_a_service_told_to_stop_answers_what_it_has_begun(service):
-    """SIGTERM: not ready at once, still reachable through the notice, the running request answered, then gone."""
-    running = service(notice=0.5, limit=20)
-    thread, answers = running.slow(seconds=1.0)
-    running.process.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + 10
-    while (ready := httpx.get(f"{running.url}/readyz")).status_code != 503:
-        assert time.monotonic() < deadline
-    assert ready.headers["Retry-After"] == "5"
-    running.wait(thread)
-    assert [(answer.status_code, answer.text) for answer in answers] == [(200, "done")]
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{running.url}/readyz")
-
-
-def test_a_service_told_to_stop_ends_at_the_limit(service):
-    """A request that would run for an hour gets 503 and the process ends."""
-    running = service(notice=0, limit=0.3)
-    thread, answers = running.slow(seconds=3600)
-    start = time.monotonic()
-    running.process.send_signal(signal.SIGTERM)
-    running.wait(thread)
-    assert time.monotonic() - start < 10
-    assert [(answer.status_code, answer.headers["Retry-After"]) for answer in answers] == [(503, "5")]
-
-
-def test_a_second_ctrl_c_ends_the_notice(service):
-    """Nobody waits an hour in front of a terminal."""
-    running = service(notice=3600, limit=0.2)
-    assert httpx.get(f"{running.url}/readyz").status_code == 200
-    running.process.send_signal(signal.SIGINT)
-    deadline = time.monotonic() + 10
-    while httpx.get(f"{running.url}/readyz").status_code != 503:
-        assert time.monotonic() < deadline
-    running.process.send_signal(signal.SIGINT)
-    running.process.wait(10)
-
-
-def test_the_server_waits_a_little_longer_than_the_limit():
-    """uvicorn's own cut comes after ours, so that the last answers are written."""
-    config = uvicorn.Config(make_app())
-    DrainingServer(config, Drain(), notice=0, limit=29.5)
-    assert config.timeout_graceful_shutdown == 32

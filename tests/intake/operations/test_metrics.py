@@ -155,6 +155,17 @@ def test_files_of_the_dead_are_folded_into_one(worker, tmp_path):
     assert values(last)["commit_vouchers_bucket[+Inf]"] == 20
 
 
+def test_a_worker_without_its_lock_file_is_dead(worker, tmp_path):
+    """What it published counts all the same."""
+    first = worker()
+    count_all(first)
+    first.publish()
+    (alive,) = tmp_path.glob("*.alive")
+    alive.unlink()
+    shown = values(worker())
+    assert (shown["vouchers_received_total"], shown.get("vouchers_waiting")) == (2, None)
+
+
 def test_a_fold_cut_short_counts_nothing_twice(worker, tmp_path, monkeypatch):
     """Killed between writing the sum and removing what is in it, the next one goes on from there."""
     metrics = worker()

@@ -58,3 +58,4 @@ def test_without_proxies_nobody_is_trusted(client):
 def test_a_network_is_trusted_to_its_edge(client, trusted):
     """And no further."""
     assert PEERS.is_trusted(scope(client)) is trusted
+    assert PEERS.networks == networks("10.0.0.0/8,fd00::/8")
