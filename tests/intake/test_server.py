@@ -42,7 +42,7 @@ def enrol(url: str, token: str | None = None) -> httpx.Response:
 
 
 def put(url: str, voucher: bytes, slot: int) -> httpx.Response:
-    return httpx.put(f"{url}/v1/vouchers/{DEVICE_ID}/735/{slot}", content=voucher)
+    return httpx.put(f"{url}/v1/vouchers/{DEVICE_ID}/744/{slot}", content=voucher)
 
 
 def stored(url: str) -> dict[int, bytes]:
@@ -57,7 +57,7 @@ def test_a_receipt_outlives_the_process_that_gave_it(start_intake, store_url):
     """Killed right after its last answer, the intake holds every voucher it signed for, with the same receipts."""
     first = start_intake(store_url)
     assert enrol(first.url).status_code == 201
-    vouchers = [seal(SEALER, 735, slot) for slot in range(5)]
+    vouchers = [seal(SEALER, 744, slot) for slot in range(5)]
     answers = [put(first.url, voucher, slot) for slot, voucher in enumerate(vouchers)]
     assert first.stop(signal.SIGKILL) == -signal.SIGKILL
     assert [answer.status_code for answer in answers] == [201] * 5
@@ -91,7 +91,7 @@ def test_an_intake_killed_midway_gets_every_voucher_once(start_intake, store_url
     """The answer lost in the crash is given again after the restart: all delivered, none twice, all receipts valid."""
     with Outbox(tmp_path / "outbox.db") as outbox:
         for _ in range(12):
-            outbox.add(735, lambda window, slot: seal(SEALER, window, slot), NOW)
+            outbox.add(744, lambda window, slot: seal(SEALER, window, slot), NOW)
         process = start_intake(store_url)
         transport = AnswerLost(process, at=8)  # the enrolment, six delivered, one stored whose answer is lost
         with Courier(process.url, DEVICE, ACCOUNT, INTAKE.public_key(), transport=transport) as courier:
@@ -110,15 +110,15 @@ def test_an_intake_killed_midway_gets_every_voucher_once(start_intake, store_url
 def test_the_output_names_no_device_and_no_secret(start_intake, store_url):
     """After work, refusals, nonsense and a broken database, the log holds neither device, hash, key nor token."""
     process = start_intake(store_url, environment={"PRESCAN_ENROLMENT_TOKEN": TOKEN})
-    voucher = seal(SEALER, 735, 0)
+    voucher = seal(SEALER, 744, 0)
     assert enrol(process.url, "wrong").status_code == 401
     assert enrol(process.url, TOKEN).status_code == 201
     assert put(process.url, voucher, 0).status_code == 201
     assert put(process.url, voucher, 1).status_code == 400
     assert put(process.url, voucher[:-1], 0).status_code == 400
-    assert put(process.url, seal(SEALER, 735, 0), 0).status_code == 409
+    assert put(process.url, seal(SEALER, 744, 0), 0).status_code == 409
     assert put(process.url, bytes(5000), 0).status_code == 413
-    assert httpx.get(f"{process.url}/v1/vouchers/{DEVICE_ID}/735/0").status_code == 405
+    assert httpx.get(f"{process.url}/v1/vouchers/{DEVICE_ID}/744/0").status_code == 405
 
     async def break_it() -> None:
         async with open_store(store_url) as store, store._engine.begin() as db:

@@ -22,7 +22,7 @@ from scanner.intake.audit.entries import Entry
 from scanner.intake.audit.merkle import Frontier, leaf_hash
 from scanner.intake.store.engine import Store
 from scanner.intake.store.tables import LOG_ENTRIES, LOG_HEAD
-from scanner.intake.store.tiles import add_hashes
+from scanner.intake.store.tiles import add_leaves
 
 
 class TakenError(Exception):
@@ -65,7 +65,6 @@ class Writer:
             return
         db, before = change.db, change.before
         bodies = [entry.to_bytes() for entry in change.entries]
-        after, rows = before.grow(leaf_hash(body) for body in bodies)
         await write_rows(
             db,
             LOG_ENTRIES.name,
@@ -74,7 +73,7 @@ class Writer:
                 for number, (entry, body) in enumerate(zip(change.entries, bodies, strict=True))
             ],
         )
-        await add_hashes(db, rows)
+        after = await add_leaves(db, before, [leaf_hash(body) for body in bodies])
         note = Checkpoint(self.origin, after.size, after.root()).sign(self.signing_key)
         await db.execute(update(LOG_HEAD).values(size=after.size, frontier=after.to_bytes(), note=note))
 

@@ -1,38 +1,48 @@
-"""The audit log's hashes in tiles of 256 (C2SP tlog-tiles), so that any proof reads a few rows.
-
-Tile ``number`` of ``level`` holds the hashes of the complete subtrees of 256^level leaves, 32 bytes each, up to 256 of
-them; the newest of a level grows with the log.
-"""
+"""The audit log's hashes in rows of tiles, so that appending and proving read a few rows whatever the log's size."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import and_, insert, select, update
+from sqlalchemy import and_, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from scanner.intake.audit.merkle import HASH_SIZE, TILE, Row
+from scanner.intake.audit.merkle import Frontier
+from scanner.intake.audit.tiles import Tile, edge_tiles, grow_tiles
 from scanner.intake.store.tables import LOG_TILES
 
-WIDTH = 1 << TILE
+_KEY = tuple_(LOG_TILES.c.level, LOG_TILES.c.number)
 
 
-async def add_hashes(db: AsyncConnection, rows: Iterable[Row]) -> None:
-    """Add what became known as a log grew.
+async def read_tiles(db: AsyncConnection, tiles: Iterable[Tile]) -> dict[Tile, bytes]:
+    """Fetch tiles; those that aren't there are left out."""
+    wanted = list(tiles)
+    if not wanted:
+        return {}
+    rows = await db.execute(select(LOG_TILES).where(_KEY.in_(wanted)))
+    return {Tile(row.level, row.number): row.hashes for row in rows}
+
+
+async def add_leaves(db: AsyncConnection, frontier: Frontier, leaves: Iterable[bytes]) -> Frontier:
+    """Add leaf hashes to a log, in a transaction that has its head locked.
 
     Args:
-        db: a transaction that has the log's head locked.
-        rows: as :meth:`scanner.intake.audit.merkle.Frontier.grow` gives them.
+        db: the transaction.
+        frontier: of the log before.
+        leaves: 32 bytes each.
+
+    Returns:
+        the frontier after.
+
+    Raises:
+        StorageError: the tiles are damaged.
     """
-    for level, first, hashes in rows:
-        taken = 0
-        while taken < len(hashes):
-            number, held = divmod(first + taken, WIDTH)
-            more = b"".join(hashes[taken : taken + WIDTH - held])
-            if held:
-                here = and_(LOG_TILES.c.level == level, LOG_TILES.c.number == number)
-                tile = (await db.execute(select(LOG_TILES.c.hashes).where(here))).scalar_one()
-                await db.execute(update(LOG_TILES).where(here).values(hashes=tile + more))
-            else:
-                await db.execute(insert(LOG_TILES).values(level=level, number=number, hashes=more))
-            taken += len(more) // HASH_SIZE
+    edge = await read_tiles(db, edge_tiles(frontier.size))
+    grown, tiles = grow_tiles(frontier, edge, leaves)
+    for tile, hashes in tiles.items():
+        if tile in edge:
+            here = and_(LOG_TILES.c.level == tile.level, LOG_TILES.c.number == tile.number)
+            await db.execute(update(LOG_TILES).where(here).values(hashes=hashes))
+        else:
+            await db.execute(insert(LOG_TILES).values(level=tile.level, number=tile.number, hashes=hashes))
+    return grown
