@@ -52,9 +52,7 @@ async def write_report(change: Change, case_id: str, by: str, form: ReportFormat
     """
     case = await find_case(change.db, case_id, by)
     if case.outcome is not CaseOutcome.REPORT:
-        raise conflict(
-            "not-to-report", "There is no report of this case", "Two reviewers must decide to report it first."
-        )
+        raise conflict("not-to-report", "There is no report of this case", "Two reviewers must decide so first.")
     matches = await matches_of(change.db, case_id)
     if form is ReportFormat.JSON:
         report = as_json(case, matches, await decisions_of(change.db, case_id))
@@ -107,7 +105,7 @@ def as_xml(case: Case, matches: Sequence[dict[str, Any]]) -> bytes:
     _add(
         chat,
         "additionalInfo",
-        "Pictures sent in an end-to-end encrypted messenger. Neither pictures nor text are held.",
+        "Pictures sent in an end-to-end encrypted messenger. None of them is held.",
     )
     ET.SubElement(root, "reporter")
     person = ET.SubElement(root, "personOrUserReported")
@@ -119,7 +117,8 @@ def as_xml(case: Case, matches: Sequence[dict[str, Any]]) -> bytes:
     ]
     _add(root, "additionalInfo", "\n".join(lines))
     ET.indent(root)
-    return ET.tostring(root, "UTF-8", xml_declaration=True) + b"\n"
+    document: bytes = ET.tostring(root, "UTF-8", xml_declaration=True)
+    return document + b"\n"
 
 
 def written(at: int) -> str:
