@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
@@ -115,9 +115,9 @@ class Metrics:
         """Count an attempt to deliver a webhook."""
         self._hooks.labels(outcome.value).inc()
 
-    def set_waiting(self, vouchers: int) -> None:
-        """Say how many vouchers wait for a commit in this worker."""
-        self._waiting.set(vouchers)
+    def watch_waiting(self, read: Callable[[], int]) -> None:
+        """Ask for the vouchers that wait for a commit in this worker whenever metrics are shown, from any thread."""
+        self._waiting.set_function(read)
 
     def set_audit_entries(self, entries: int) -> None:
         """Say how large the audit log was when this worker last saw it."""

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scanner.intake.operations.logs import AccessLog, is_request_id, request_id
@@ -19,7 +20,7 @@ from scanner.intake.operations.peers import TrustedPeers
 from scanner.intake.operations.routes import method_of, route_of
 
 HEADER = b"x-request-id"
-LEFT = 499  # nginx's: the client went away before there was an answer
+LEFT = 499  # nginx's: the client went away before its answer began
 
 
 class Requests:
@@ -63,12 +64,15 @@ class Requests:
         name = self._id_of(scope)
         header = (HEADER, name.encode())
         status = received = sent = 0
+        left = False
 
         async def counted_receive() -> Message:
-            nonlocal received
+            nonlocal received, left
             message = await receive()
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
+            elif not status:
+                left = True
             return message
 
         async def counted_send(message: Message) -> None:
@@ -81,20 +85,21 @@ class Requests:
             await send(message)
 
         token = request_id.set(name)
-        gone = False
         try:
             await self._app(scope, counted_receive, counted_send)
         except asyncio.CancelledError:
-            gone = True
+            left = not status
             raise
-        except Exception:
+        except Exception as error:
+            if left and isinstance(error, ClientDisconnect):
+                return  # nobody is there to be answered, and nothing of ours failed
             if not status:
                 await self._failure(scope, counted_receive, counted_send)
             raise  # the server writes it down, and closes the connection
         finally:
             request_id.reset(token)
             seconds = self._monotonic() - start
-            shown = status or (LEFT if gone else 500)
+            shown = LEFT if left else status or 500
             method, route = method_of(scope), route_of(scope, self._mounts)
             self._metrics.count_request(method, route, shown, seconds)
             if self._access_log is not None:

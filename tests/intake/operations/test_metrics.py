@@ -62,7 +62,7 @@ def count_all(metrics: Metrics) -> None:
     metrics.count_refused("bad-signature")
     metrics.count_commit(3, 0.004)
     metrics.count_hook(HookOutcome.GIVEN_UP)
-    metrics.set_waiting(7)
+    metrics.watch_waiting(lambda: 7)
     metrics.set_audit_entries(11)
 
 
@@ -131,7 +131,7 @@ def test_the_dead_still_count_but_have_nothing_waiting(worker, tmp_path):
             pass
 
     asyncio.run(live())
-    second.set_waiting(1)
+    second.watch_waiting(lambda: 1)
     shown = values(second)
     assert (shown["vouchers_received_total"], shown["vouchers_waiting"]) == (2, 1)
     assert "audit_entries" not in shown
@@ -189,7 +189,7 @@ metrics = Metrics(Path(sys.argv[1]))
 print("ready", flush=True)
 for line in sys.stdin:
     metrics.count_received(int(line))
-    metrics.set_waiting(5)
+    metrics.watch_waiting(lambda: 5)
     metrics.publish()
     print("done", flush=True)
 """

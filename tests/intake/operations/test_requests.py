@@ -9,6 +9,8 @@ import logging
 import time
 
 import pytest
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as StarletteRequest
 
 from scanner.intake.operations.headers import SecurityHeaders
 from scanner.intake.operations.logs import AccessLog, logging_to, request_id
@@ -188,6 +190,63 @@ def test_a_client_that_left_is_told_apart():
 
     asyncio.run(run())
     assert watched.line()["status"] == 499
+
+
+def hung_up(app) -> Watched:
+    """Serve a request of which only the first piece came."""
+    pieces = [{"type": "http.request", "body": b"half", "more_body": True}]
+    messages = []
+
+    async def receive() -> dict:
+        return pieces.pop() if pieces else {"type": "http.disconnect"}
+
+    async def send(message) -> None:
+        messages.append(message)
+
+    watched = Watched(app)
+    asyncio.run(watched.app({"type": "http", "method": "PUT", "headers": [], "path": "/"}, receive, send))
+    assert (watched.line()["status"], watched.line()["received"]) == (499, 4)
+    return watched
+
+
+def test_a_body_that_never_came_whole_is_the_clients_leaving():
+    """Whether the app returns, raises what Starlette raises, or answers nobody; and it is no error to log."""
+
+    async def returns(scope, receive, send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async def raises(scope, receive, send) -> None:
+        await StarletteRequest(scope, receive).body()
+
+    async def answers(scope, receive, send) -> None:
+        await returns(scope, receive, send)
+        await failure(scope, receive, send)
+
+    for app in (returns, raises, answers):
+        assert '"status":499' in hung_up(app).stream.getvalue()
+
+
+def test_an_app_that_says_a_client_left_who_did_not_is_at_fault():
+    """The same error without a disconnect is a failure like any other."""
+
+    async def app(scope, receive, send) -> None:
+        raise ClientDisconnect
+
+    watched = Watched(app)
+    assert ask(watched.app, "GET", "/").text == "failed"
+    assert watched.line()["status"] == 500
+
+
+def test_an_app_that_answers_nothing_has_failed():
+    """It returned without an answer to a client that waits; the server closes the connection."""
+
+    async def app(scope, receive, send) -> None:
+        """Do nothing."""
+
+    watched = Watched(app)
+    asyncio.run(watched.app({"type": "http", "method": "GET", "headers": []}, None, swallow))
+    assert watched.line()["status"] == 500
 
 
 def test_other_connections_pass_untouched():
