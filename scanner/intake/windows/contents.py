@@ -6,19 +6,20 @@ bounded by the piece, however large a window is; no connection is held while who
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from itertools import groupby
 from typing import Any, NamedTuple, TypeAlias
 
 import cbor2
-from sqlalchemy import BigInteger, LargeBinary, and_, column, select, tuple_, values
+from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scanner.errors import StorageError
 from scanner.exports import END, HEADER, ExportedWindow
 from scanner.intake.store.tables import DEVICES, VOUCHERS
 from scanner.intake.windows.moving import of_window
+from scanner.intake.windows.totals import asked_for
 
 PIECE = 1_000
 """Vouchers read at once: 4 MiB of the largest."""
@@ -41,13 +42,13 @@ class Listed(NamedTuple):
 
 
 async def encoded(
-    connect: Connect, windows: AsyncIterable[Listed], through: int, *, piece: int = PIECE
+    connect: Connect, windows: AsyncGenerator[Listed, None], through: int, *, piece: int = PIECE
 ) -> AsyncGenerator[bytes, None]:
     """Write the file of :mod:`scanner.exports`, all but its end.
 
     Args:
         connect: gives a connection for each piece.
-        windows: in order of account and window.
+        windows: in order of account and window; closed at the end.
         through: log position; vouchers from there on are left out.
         piece: vouchers to hold at once.
 
@@ -55,17 +56,19 @@ async def encoded(
         StorageError: the database fails, or has fewer or more vouchers of a window than the list says.
     """
     yield cbor2.dumps(HEADER, canonical=True)
-    async for batch in _batches(windows, piece):
-        if batch[0].vouchers > piece:
-            async for part in _large(connect, batch[0], through, piece):
-                yield part
-        else:
-            async with connect() as db:
-                found = await _whole(db, batch, through)
-            yield b"".join(window.to_bytes() for window in found)
+    async with aclosing(windows), aclosing(_batches(windows, piece)) as batches:
+        async for batch in batches:
+            if batch[0].vouchers > piece:
+                async with aclosing(_large(connect, batch[0], through, piece)) as parts:
+                    async for part in parts:
+                        yield part
+            else:
+                async with connect() as db:
+                    found = await _whole(db, batch, through)
+                yield b"".join(window.to_bytes() for window in found)
 
 
-async def _batches(windows: AsyncIterable[Listed], piece: int) -> AsyncIterator[list[Listed]]:
+async def _batches(windows: AsyncGenerator[Listed, None], piece: int) -> AsyncGenerator[list[Listed], None]:
     """Windows together as long as they fit a piece; one that doesn't is alone."""
     batch: list[Listed] = []
     room = piece
@@ -80,13 +83,9 @@ async def _batches(windows: AsyncIterable[Listed], piece: int) -> AsyncIterator[
 
 
 async def _whole(db: AsyncConnection, batch: Sequence[Listed], through: int) -> list[ExportedWindow]:
-    asked = (
-        values(column("account", LargeBinary), column("window_number", BigInteger), name="asked")
-        .data([(window.account, window.window) for window in batch])
-        .cte()
-    )
+    asked = asked_for([(window.account, window.window) for window in batch]).cte()
     query = (
-        select(DEVICES.c.account, DEVICES.c.public_key, VOUCHERS.c["device_id", "window_number", "slot", "voucher"])
+        select(DEVICES.c.account, DEVICES.c.public_key, *VOUCHERS.c["device_id", "window_number", "slot", "voucher"])
         .select_from(asked)
         .join(DEVICES, DEVICES.c.account == asked.c.account)
         .join(
@@ -113,7 +112,7 @@ def _grouped(rows: Sequence[Any]) -> Iterator[ExportedWindow]:
         yield exported
 
 
-async def _large(connect: Connect, listed: Listed, through: int, piece: int) -> AsyncIterator[bytes]:
+async def _large(connect: Connect, listed: Listed, through: int, piece: int) -> AsyncGenerator[bytes, None]:
     """One window's item, its vouchers a piece at a time."""
     here = and_(of_window(listed.account, listed.window), VOUCHERS.c.position < through)
     devices = (
@@ -130,24 +129,33 @@ async def _large(connect: Connect, listed: Listed, through: int, piece: int) -> 
             _array_of(listed.vouchers),
         )
     )
-    place = tuple_(VOUCHERS.c.device_id, VOUCHERS.c.slot)
-    pages = (
-        select(VOUCHERS.c["device_id", "slot", "voucher"])
-        .where(here)
-        .order_by(VOUCHERS.c.device_id, VOUCHERS.c.slot)
+    given = 0
+    for device in keys:
+        slot: int | None = -1
+        while slot is not None:
+            rows, slot = await _page(connect, listed, device, slot, through, piece)
+            given += len(rows)
+            if given > listed.vouchers:
+                raise _changed()
+            yield b"".join(cbor2.dumps(row.voucher) for row in rows)
+    if given < listed.vouchers:
+        raise _changed()
+
+
+async def _page(
+    connect: Connect, listed: Listed, device: bytes, after: int, through: int, piece: int
+) -> tuple[Sequence[Any], int | None]:
+    """Some of a device's vouchers, and the slot after which the next come, or None."""
+    query = (
+        select(VOUCHERS.c.slot, VOUCHERS.c.voucher)
+        .where(VOUCHERS.c.device_id == device, VOUCHERS.c.window_number == listed.window)
+        .where(VOUCHERS.c.slot > after, VOUCHERS.c.position < through)
+        .order_by(VOUCHERS.c.slot)
         .limit(piece)
     )
-    query, given = pages, 0
-    while True:
-        async with connect() as db:
-            rows = (await db.execute(query)).all()
-        given += len(rows)
-        if given > listed.vouchers or (len(rows) < piece and given < listed.vouchers):
-            raise _changed()
-        if not rows:
-            return
-        yield b"".join(cbor2.dumps(row.voucher) for row in rows)
-        query = pages.where(place > tuple_(rows[-1].device_id, rows[-1].slot))
+    async with connect() as db:
+        rows = (await db.execute(query)).all()
+    return rows, rows[-1].slot if len(rows) == piece else None
 
 
 def _array_of(count: int) -> bytes:

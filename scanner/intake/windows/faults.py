@@ -9,7 +9,7 @@ class WindowError(ArgumentError):
     """Windows can't be exported or opened so.
 
     Attributes:
-        problem: ``id-taken``, ``not-exported`` or ``expired``.
+        problem: ``id-taken``, ``not-exported``, ``unknown-export`` or ``expired``.
     """
 
     def __init__(self, problem: str, message: str) -> None:
