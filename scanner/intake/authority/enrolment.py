@@ -68,8 +68,8 @@ def is_new(who: Applicant, known: Known | None, token: Token | None, at: int) ->
         at: seconds since 1970.
 
     Raises:
-        ProblemError: 401 ``unauthorized``, ``token-used`` or ``token-expired``; then 403 ``revoked``; then 409
-            ``other-account`` for a device of another account; then 403 ``wrong-account`` for a token of another.
+        ProblemError: 401 ``unauthorized``, ``token-used`` or ``token-expired``; 403 ``wrong-account``: the token is for
+            another; then 403 ``revoked``; then 409 ``other-account``: the device is of another.
     """
     if token is None:
         title = "Enrolment needs a token of the provider, as a bearer token"
@@ -77,13 +77,11 @@ def is_new(who: Applicant, known: Known | None, token: Token | None, at: int) ->
     if token.device_id is None:
         if at >= token.expires_at:
             raise ProblemError(HTTPStatus.UNAUTHORIZED, "token-expired", "The token is past its time; get another one")
+        if not hmac.compare_digest(token.account, who.account):
+            raise ProblemError(HTTPStatus.FORBIDDEN, "wrong-account", "The token is for another account")
     elif not hmac.compare_digest(token.device_id, who.device_id):
         raise ProblemError(HTTPStatus.UNAUTHORIZED, "token-used", "Another device used the token; get another one")
-    if not is_stranger(who, known):
-        return False
-    if not hmac.compare_digest(token.account, who.account):
-        raise ProblemError(HTTPStatus.FORBIDDEN, "wrong-account", "The token is for another account")
-    return True
+    return is_stranger(who, known)
 
 
 def is_stranger(who: Applicant, known: Known | None) -> bool:
