@@ -35,7 +35,7 @@ ALLOWED = {
     "policy_store": GROUND | {"vouchers"},
     "exports": GROUND,
     "opener": GROUND | {"vouchers", "exports"},
-    "intake": GROUND | {"vouchers", "exports", "__init__"},
+    "intake": GROUND | {"vouchers", "exports", "keys", "__init__"},
     "demo": GROUND
     | {
         "account",

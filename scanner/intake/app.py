@@ -17,12 +17,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 
 import scanner
-from scanner.intake import console, problems
+from scanner.intake import problems
 from scanner.intake.api import devices, hooks, log, operators, service, vouchers, windows
 from scanner.intake.api.context import Service
 from scanner.intake.authority.limits import Limits
 from scanner.intake.authority.operators import Verified
 from scanner.intake.body_limit import BodyLimit
+from scanner.intake.console.app import install as install_console
 from scanner.intake.ed25519 import SigningKey
 from scanner.intake.keeper import keeping
 from scanner.intake.operations.draining import Drain
@@ -77,11 +78,14 @@ def create_app(
             store = await stack.enter_async_context(open_store(database_url))
             writer = Writer(store, log_name(origin), signing_key)
             await stack.enter_async_context(metrics.published())
-            committed = committing(writer, most_waiting=settings.max_waiting, watch=metrics.count_commit)
+            commits = await stack.enter_async_context(
+                committing(writer, most_waiting=settings.max_waiting, watch=metrics.count_commit)
+            )
+            metrics.watch_waiting(lambda: commits.waiting)
             app.state.service = Service(
                 store=store,
                 writer=writer,
-                commits=await stack.enter_async_context(committed),
+                commits=commits,
                 settings=settings,
                 signing_key=SigningKey(signing_key),
                 public_key=signing_key.public_key().public_bytes_raw(),
@@ -106,7 +110,7 @@ def create_app(
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    console.install(app)
+    install_console(app, encrypted=operations.encrypted)
     app.add_middleware(BodyLimit, limit=settings.largest_body)
     app.add_middleware(vouchers.Direct, service=lambda: app.state.service)
     app.add_middleware(operated, operations=operations, failure=_FAILURE, unready=_UNREADY)

@@ -81,6 +81,7 @@ def serve(
             encrypted=deployment.encrypted,
             access_log=AccessLog(sys.stderr, deployment.log_format) if deployment.access_log else None,
             tracing=tracing,
+            mounts=frozenset({"/console"}),
         )
         app = create_app(
             deployment.database_url,

@@ -54,7 +54,12 @@ class _Parent:
         """Start a worker, waiting until it takes requests or has ended."""
         worker.began = time.monotonic()
         worker.process = subprocess.Popen(  # noqa: S603 -- ourselves
-            self.command, env=self.environment, pass_fds=self.passed, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            self.command,
+            env=self.environment,
+            pass_fds=self.passed,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            process_group=0,  # a terminal's Ctrl-C goes to the parent alone, which passes it on once
         )
         assert worker.process.stdout is not None
         worker.process.stdout.readline()  # READY, or nothing if it ended

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
 
 from scanner.delivery import Courier
-from scanner.intake.store import open_store
+from scanner.intake.store.engine import open_store
+from scanner.intake.store.tables import VOUCHERS
 from scanner.keys import write_key_pair
 from scanner.outbox import Outbox
 from scanner.vouchers import DeviceSealer, Receipt, prove_possession
-from tests.intake.conftest import INTAKE, NOW
+from tests.intake.conftest import INTAKE, NOW, make_operator
 from tests.policies import ACCOUNT, OPENER, PAYLOAD, POLICY, seal
 
 DEVICE = Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
@@ -47,8 +51,8 @@ def put(url: str, voucher: bytes, slot: int) -> httpx.Response:
 
 def stored(url: str) -> dict[int, bytes]:
     async def read() -> dict[int, bytes]:
-        async with open_store(url) as store:
-            return {each.slot: each.receipt for each in await store.vouchers()}
+        async with open_store(url) as store, store.reading() as db:
+            return {row.slot: row.receipt for row in await db.execute(select(VOUCHERS.c.slot, VOUCHERS.c.receipt))}
 
     return asyncio.run(read())
 
@@ -109,7 +113,15 @@ def test_an_intake_killed_midway_gets_every_voucher_once(start_intake, store_url
 
 def test_the_output_names_no_device_and_no_secret(start_intake, store_url):
     """After work, refusals, nonsense and a broken database, the log holds neither device, hash, key nor token."""
-    process = start_intake(store_url, environment={"PRESCAN_ENROLMENT_TOKEN": TOKEN})
+    closed = {"PRESCAN_INTAKE_UNSAFE_OPEN_ENROLMENT": "no", "PRESCAN_INTAKE_ACCESS_LOG": "yes"}
+    process = start_intake(store_url, environment=closed)
+    operator = make_operator(store_url, "enrol", "read")
+    registered = httpx.put(
+        f"{process.url}/v1/tokens/{hashlib.sha256(TOKEN.encode()).hexdigest()}",
+        json={"account": text(ACCOUNT), "expires_at": int(time.time()) + 3600},
+        headers={"Authorization": f"Bearer {operator}"},
+    )
+    assert registered.status_code == 201
     voucher = seal(SEALER, 744, 0)
     assert enrol(process.url, "wrong").status_code == 401
     assert enrol(process.url, TOKEN).status_code == 201
@@ -121,7 +133,7 @@ def test_the_output_names_no_device_and_no_secret(start_intake, store_url):
     assert httpx.get(f"{process.url}/v1/vouchers/{DEVICE_ID}/744/0").status_code == 405
 
     async def break_it() -> None:
-        async with open_store(store_url) as store, store._engine.begin() as db:
+        async with open_store(store_url) as store, store.writing() as db:
             for table in ("vouchers", "devices"):
                 await db.exec_driver_sql(f"DROP TABLE {table}")
 
@@ -135,7 +147,8 @@ def test_the_output_names_no_device_and_no_secret(start_intake, store_url):
     for word in (
         DEVICE_ID, text(SEALER.device_id), repr(SEALER.device_id)[2:-1], ACCOUNT.hex(), text(ACCOUNT),
         repr(ACCOUNT)[2:-1], text(public), public.hex(),
-        PAYLOAD.hash.hex(), text(secret), secret.hex(), TOKEN, voucher.hex()[:32], "traceback", "127.0.0.1:5",
+        PAYLOAD.hash.hex(), text(secret), secret.hex(), TOKEN, operator.split("_")[-1],
+        voucher.hex()[:32], "traceback", "127.0.0.1:5",
     ):  # fmt: skip
         assert word.lower().encode() not in output, word
 
@@ -167,11 +180,11 @@ def tells(done: subprocess.CompletedProcess[str], *words: str) -> bool:
     return True
 
 
-def test_a_taken_port_is_one_line(intake_key, tmp_path):
+def test_a_taken_port_is_one_line(intake_key, sqlite_url):
     """The message names the port and the option that changes it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = run_intake("--key", intake_key, "--database", f"sqlite:///{tmp_path / 'i.db'}", "--port", port)
+        done = run_intake("--key", intake_key, "--database", sqlite_url, "--port", port)
     assert tells(done, f"port {port}", "--port")
 
 
@@ -180,7 +193,7 @@ def test_a_taken_port_is_one_line(intake_key, tmp_path):
     [
         ("nonsense", "not valid"),
         ("mysql://localhost/x", "mysql"),
-        ("sqlite:////nowhere/at/all/intake.db", "unable to open"),
+        ("sqlite:////nowhere/at/all/intake.db", "there is no database"),
         ("postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=5", "database failed"),
     ],
 )
@@ -217,10 +230,3 @@ def test_a_wrong_or_missing_key_is_one_line(intake_key, tmp_path):
     ):
         assert tells(run_intake("--key", tmp_path / name, "--database", database, "--port", 0), word)
     assert not (tmp_path / "i.db").exists()
-
-
-def test_a_token_from_the_environment_is_asked_for(start_intake, tmp_path):
-    """With PRESCAN_ENROLMENT_TOKEN set, only its holder enrols."""
-    process = start_intake(f"sqlite:///{tmp_path / 'i.db'}", environment={"PRESCAN_ENROLMENT_TOKEN": TOKEN})
-    assert enrol(process.url).status_code == 401
-    assert enrol(process.url, TOKEN).status_code == 201

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
@@ -13,7 +14,7 @@ from sqlalchemy import select
 from scanner.intake.api.context import Serving
 from scanner.intake.authority.access import ANSWERS, Reader
 from scanner.intake.problems import documented
-from scanner.intake.store.tables import LOG_HEAD
+from scanner.intake.store.tables import DEVICES, LOG_HEAD, VOUCHERS
 from scanner.vouchers import LARGEST_VOUCHER
 from scanner.vouchers.header import VERSION, WINDOW_SECONDS
 
@@ -56,11 +57,12 @@ async def healthz() -> Health:
     return Health()
 
 
-@router.get("/readyz", summary="Ready for requests", responses=documented(503))
+@router.get("/readyz", summary="Ready for requests", responses=documented(HTTPStatus.SERVICE_UNAVAILABLE))
 async def readyz(service: Serving) -> Health:
     """Public: the database answers; 503 too while the service drains before its end."""
     async with service.store.reading() as db:
-        await db.execute(select(LOG_HEAD.c.size))
+        for table in (LOG_HEAD, DEVICES, VOUCHERS):
+            await db.execute(select(table).limit(1))
     return Health()
 
 
