@@ -48,7 +48,8 @@ async def open_case(
         case_id = found.case_id
         of_case = select(CASE_MATCHES.c.match).where(CASE_MATCHES.c.case_id == case_id).order_by(CASE_MATCHES.c.number)
         known = list((await change.db.execute(of_case)).scalars())
-    new = [match for match in told if match not in set(known)]
+    there = set(known)
+    new = [match for match in told if match not in there]
     if found is not None and not new:
         if found.state == CaseState.CLOSED:
             await move(change, Step.CLOSE, account, window)

@@ -20,6 +20,7 @@ from scanner.intake.problems import ProblemError
 from scanner.intake.store.tables import CASE_DECISIONS, CASE_MATCHES, CASE_NOTES, CASES, OPERATORS
 
 GONE = "a former reviewer"
+MATCHES_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Sight:
     Attributes:
         case: the case.
         round: the round it is in.
-        matches: what the vouchers told, in order, or None if they may not be seen.
+        matches: what the vouchers told, in order, MATCHES_AT_ONCE at most, or None if they may not be seen.
         notes: the reader's own, and those of others if they may be seen.
         decisions: likewise.
         hidden_notes: how many there are besides.
@@ -103,7 +104,7 @@ class Sight:
     hidden_notes: int
 
 
-async def read_case(db: AsyncConnection, case_id: str, reader: str, at: int) -> Sight:
+async def read_case(db: AsyncConnection, case_id: str, reader: str, at: int, *, first: int = 0) -> Sight:
     """What a reviewer may see of a case.
 
     Args:
@@ -111,6 +112,7 @@ async def read_case(db: AsyncConnection, case_id: str, reader: str, at: int) -> 
         case_id: as the reviewer gave it.
         reader: the reviewer's operator id.
         at: the time.
+        first: number of the first match to be shown, from 0.
 
     Raises:
         ProblemError: 404, there is no such case.
@@ -119,10 +121,11 @@ async def read_case(db: AsyncConnection, case_id: str, reader: str, at: int) -> 
     decisions, notes = await decisions_of(db, case_id), await notes_of(db, case_id)
     all_of_it = case.decided or case.state is CaseState.CLOSED
     seen_notes = tuple(note for note in notes if all_of_it or note.operator_id == reader)
+    may_see = all_of_it or case.holder(at) == reader
     return Sight(
         case,
         round_of(case.state, max((each.round for each in decisions), default=None)),
-        await matches_of(db, case_id) if all_of_it or case.holder(at) == reader else None,
+        await matches_of(db, case_id, first, MATCHES_AT_ONCE) if may_see else None,
         seen_notes,
         tuple(each for each in decisions if all_of_it or each.operator_id == reader),
         len(notes) - len(seen_notes),
@@ -176,9 +179,12 @@ async def count_open(db: AsyncConnection) -> dict[CaseState, int]:
     return {CaseState(state): number for state, number in await db.execute(query)}
 
 
-async def matches_of(db: AsyncConnection, case_id: str) -> tuple[dict[str, Any], ...]:
-    """What a case's vouchers told, in order."""
-    query = select(CASE_MATCHES.c.match).where(CASE_MATCHES.c.case_id == case_id).order_by(CASE_MATCHES.c.number)
+async def matches_of(
+    db: AsyncConnection, case_id: str, first: int = 0, limit: int | None = None
+) -> tuple[dict[str, Any], ...]:
+    """What a case's vouchers told, in order, from one number on."""
+    query = select(CASE_MATCHES.c.match).where(CASE_MATCHES.c.case_id == case_id, CASE_MATCHES.c.number >= first)
+    query = query.order_by(CASE_MATCHES.c.number).limit(limit)
     return tuple(json.loads(match) for match in (await db.execute(query)).scalars())
 
 

@@ -28,6 +28,9 @@ FORMAT = "prescan-report-1"
 INCIDENT_TYPE = "Child Pornography (possession, manufacture, and distribution)"
 """The value of the CyberTipline's list for known pictures."""
 
+LAST_DAY = 2_932_896
+"""Days from 1970 to the end of the year 9999."""
+
 _DAY = 86_400
 
 
@@ -92,7 +95,7 @@ def as_xml(case: Case, matches: Sequence[dict[str, Any]]) -> bytes:
     root = ET.Element("report")
     summary = ET.SubElement(root, "incidentSummary")
     _add(summary, "incidentType", INCIDENT_TYPE)
-    days = sorted(match["day"] for match in matches if isinstance(match.get("day"), int))
+    days = sorted(match["day"] for match in matches if is_day(match.get("day")))
     _add(summary, "incidentDateTime", written(days[0] * _DAY if days else case.opened_at))
     _add(
         summary,
@@ -119,6 +122,11 @@ def as_xml(case: Case, matches: Sequence[dict[str, Any]]) -> bytes:
     ET.indent(root)
     document: bytes = ET.tostring(root, "UTF-8", xml_declaration=True)
     return document + b"\n"
+
+
+def is_day(value: object) -> bool:
+    """Whether it can be a day since 1970 of a calendar; devices may claim any number."""
+    return type(value) is int and 0 <= value < LAST_DAY
 
 
 def written(at: int) -> str:

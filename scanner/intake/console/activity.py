@@ -31,6 +31,7 @@ router = APIRouter()
 
 PAGE = 50
 WITHHELD = "shown when the case is closed"
+_LISTED = 3
 _PEOPLE = frozenset({"by", "operator"})
 
 ALL = "all"
@@ -122,5 +123,6 @@ def _written(value: object) -> str:
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"{len(value)}: " + ", ".join(_written(each)[:16] for each in value) if value else "none"
+        first = ", ".join(_written(each)[:16] for each in value[:_LISTED])
+        return f"{len(value)}: {first}{', …' if len(value) > _LISTED else ''}"
     return "–" if value is None else str(value)

@@ -17,6 +17,9 @@ POLICY = (
 )
 """Content-Security-Policy of every page."""
 
+MOUNT = "/console"
+"""Where all but the public page is."""
+
 
 def install(app: FastAPI, *, encrypted: bool) -> None:
     """Serve the console under ``/console`` and the public page at ``/transparency``.
@@ -35,7 +38,7 @@ def install(app: FastAPI, *, encrypted: bool) -> None:
     for part in (logins, queue, casework, activity, transparency, files):
         pages.include_router(part.router)
     guarded = WithPolicy(pages)
-    app.mount("/console", guarded)
+    app.mount(MOUNT, guarded)
     app.router.routes.append(Route("/transparency", guarded, include_in_schema=False))
 
 

@@ -6,7 +6,7 @@ import secrets
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Path
+from fastapi import APIRouter, Form, Path, Query
 from starlette.responses import RedirectResponse, Response
 
 from scanner.intake.api.context import Serving
@@ -14,7 +14,7 @@ from scanner.intake.cases.deciding import decide
 from scanner.intake.cases.leasing import check_held, give_back, take_case
 from scanner.intake.cases.lifecycle import CaseOutcome
 from scanner.intake.cases.noting import add_note
-from scanner.intake.cases.reading import find_case, read_case
+from scanner.intake.cases.reading import MATCHES_AT_ONCE, find_case, read_case
 from scanner.intake.cases.reporting import ReportFormat, write_report
 from scanner.intake.cases.words import MOST_CHARACTERS, checked
 from scanner.intake.console.context import DONE, HOME, Done, Showing
@@ -28,17 +28,20 @@ CaseId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 NoteId = Annotated[str, Form(pattern="^[0-9a-f]{32}$")]
 Words = Annotated[str, Form(max_length=2 * MOST_CHARACTERS)]
 Outcome = Annotated[CaseOutcome, Form()]
+First = Annotated[int, Query(ge=0, lt=2**31)]
 Seen = Annotated[int, Form(ge=0, lt=2**31)]
 
 _TYPES = {ReportFormat.JSON: "application/json", ReportFormat.XML: "application/xml"}
 
 
 @router.get("")
-async def show(case: CaseId, service: Serving, console: Showing, visitor: Reviewing, done: Done = "") -> Response:
+async def show(
+    case: CaseId, service: Serving, console: Showing, visitor: Reviewing, done: Done = "", first: First = 0
+) -> Response:
     """The case, as far as the reviewer may see it."""
     me, at = visitor.operator.operator_id, int(service.clock())
     async with service.store.reading() as db:
-        sight = await read_case(db, case, me, at)
+        sight = await read_case(db, case, me, at, first=first)
     matches = None if sight.matches is None else [shown_match(match) for match in sight.matches]
     return console.page(
         "case",
@@ -48,6 +51,8 @@ async def show(case: CaseId, service: Serving, console: Showing, visitor: Review
         sight=sight,
         case=sight.case,
         matches=matches,
+        first=first,
+        at_once=MATCHES_AT_ONCE,
         account=pseudonym(service, sight.case.account),
         at=at,
         me=me,

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from scanner.intake.cases.lifecycle import CaseOutcome, CaseState
+from scanner.intake.cases.reporting import is_day
 from scanner.intake.console.files import addresses
 from scanner.vouchers.header import WINDOW_SECONDS
 
@@ -54,7 +55,7 @@ def clock(at: int) -> Markup:
 
 def day(number_of_day: object) -> Markup | str:
     """A day by its number since 1970, as vouchers have it; what is none is written as it is."""
-    if type(number_of_day) is not int or not 0 <= number_of_day < 2_900_000:
+    if not isinstance(number_of_day, int) or not is_day(number_of_day):
         return str(number_of_day)
     at = datetime.fromtimestamp(number_of_day * _DAY, UTC)
     return Markup('<time datetime="{}">{}</time>').format(at.strftime("%Y-%m-%d"), at.strftime("%-d %b %Y"))
