@@ -302,3 +302,54 @@ def test_words_too_small_to_write_are_left_out():
     flat = Image.new("RGB", (3, 4), "grey")
     memed = compositions.meme(flat, rng=np.random.default_rng(0), above=0.5, below=0)
     assert memed.crop((0, 0, 3, 2)).getcolors() == [(6, (255, 255, 255))]
+
+
+def test_more_saturation_moves_away_from_grey(picture):
+    """Each channel ends half as far again from the pixel's luma, within a level of rounding."""
+    before = pixels(picture)
+    luma = (before @ (0.299, 0.587, 0.114))[:, :, None]
+    wanted = (luma + 1.5 * (before - luma)).clip(0, 255)
+    assert np.abs(pixels(rung_named("colour-saturation-1.5").apply(picture, 0)) - wanted).max() <= 1
+
+
+def test_a_large_collage_shows_several_others(picture):
+    """Where there are more fields than other pictures, each of them is shown."""
+    tones = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    shown = rung_named("collage-3x3").apply(picture, 1, [Image.new("RGB", (5, 5), tone) for tone in tones])
+    assert {tone for _, tone in shown.getcolors(1 << 16)} >= set(tones)
+
+
+def test_a_sheet_lies_a_little_askew():
+    """Some corner of the sheet shows the ground beyond the print; without skew none does."""
+    dark = Image.new("RGB", (200, 150), (60, 60, 60))
+    settings = {"cell": 0.03, "gain": 1, "grain": 0}
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        assert pixels(printing.print_and_scan(dark, rng=rng, skew=0.04, **settings))[..., 0].max() > 200
+        assert pixels(printing.print_and_scan(dark, rng=rng, skew=0.0, **settings))[..., 0].max() < 150
+
+
+@pytest.mark.parametrize(("name", "opacity"), [("watermark-tiled-0.15", 0.15), ("watermark-tiled-0.35", 0.35),
+                                               ("watermark-corner", 0.6)])  # fmt: skip
+def test_a_watermark_is_as_light_as_stated(name, opacity):
+    """White laid on black at its opacity, a part of the picture and not all of it."""
+    marked = pixels(rung_named(name).apply(Image.new("RGB", (400, 300)), 1))
+    assert marked.max() == pytest.approx(255 * opacity, abs=2)
+    assert 0.002 < (marked[..., 0] > 0).mean() < 0.4
+
+
+def test_a_caption_is_a_band_at_any_height():
+    """The letters' rows fill at most a tenth of the picture, at another height for another seed."""
+    tops = set()
+    for seed in range(6):
+        lit = np.flatnonzero(pixels(rung_named("text-1x10").apply(Image.new("RGB", (300, 400)), seed)).any((1, 2)))
+        assert 8 <= lit[-1] - lit[0] < 40
+        tops.add(int(lit[0]))
+    assert len(tops) > 3
+
+
+def test_rungs_draw_their_own_chance():
+    """With one seed two rungs of noise add grain that has nothing in common."""
+    grey = Image.new("RGB", (100, 100), (128, 128, 128))
+    grains = [pixels(rung_named(name).apply(grey, 1))[..., 0].ravel() for name in ("noise-8", "noise-16")]
+    assert abs(np.corrcoef(*grains)[0, 1]) < 0.05
