@@ -121,6 +121,25 @@ def test_of_two_devices_at_once_with_one_token_exactly_one_enrols(store_url, wor
     in_worker(store_url, test)
 
 
+def test_what_was_decided_before_the_change_is_decided_again_in_it(store_url):
+    """Four that all were new, and wait for the writer: one enrols, its repetition is no error, the others are late."""
+
+    async def test(worker: Running) -> None:
+        token, other = await worker.give_token(), await worker.give_token(OTHER_ACCOUNT)
+        cases = [(ONE, token, ACCOUNT), (ONE, token, ACCOUNT), (TWO, token, ACCOUNT), (ONE, other, OTHER_ACCOUNT)]
+        tasks = []
+        async with worker.service.writer.change(NOW):
+            for number, (key, brought, account) in enumerate(cases, 1):
+                tasks.append(asyncio.create_task(worker.enrol(key, brought, account)))
+                while len(worker.service.store._turn._waiters or ()) < number:
+                    await asyncio.sleep(0.001)
+        codes = [answer.status_code for answer in await asyncio.gather(*tasks)]
+        assert codes == [201, 200, 401, 409]
+        assert len(await worker.entries("enrolment")) == 1
+
+    in_worker(store_url, test)
+
+
 def test_of_two_accounts_at_once_for_one_device_exactly_one_gets_it(store_url):
     """The other is refused, and its token stays unused."""
 
