@@ -53,8 +53,8 @@ def databases() -> list[str]:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
-    """Start a server, and stop it and remove all it wrote at the end."""
+def running(*, durable: bool = False) -> Iterator[Server]:
+    """Start a server, and stop it and remove all it wrote at the end; ``durable`` has it wait for the disk."""
     tools = _tools()
     if tools is None:
         raise RuntimeError(HOW_TO_GET_IT)
@@ -72,7 +72,7 @@ def running() -> Iterator[Server]:
 
     try:
         call("initdb", "--no-sync", "--auth=trust", "--username=tester", "--encoding=UTF8", "--locale=C")
-        settings = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=60"
+        settings = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync={'on' if durable else 'off'} -c max_connections=60"
         call("pg_ctl", "start", "-w", "-t", "50", "-l", str(log), "-o", settings)
         try:
             yield Server(folder)
