@@ -10,6 +10,8 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import closing
+from functools import partial
 
 from scanner.errors import StorageError
 from scanner.intake.api.context import Service
@@ -28,6 +30,7 @@ from scanner.intake.hooks.registry import Why, disable_hook
 from scanner.intake.hooks.retrying import next_attempt
 from scanner.intake.hooks.sending import Answer, Sender
 from scanner.intake.hooks.signing import hook_key
+from scanner.intake.hooks.targets import SystemNames
 from scanner.intake.operations.metrics import HookOutcome
 from scanner.intake.settings import Settings
 from scanner.intake.store.change import Writer
@@ -58,20 +61,23 @@ async def deliver(service: Service, at: float) -> None:
     """Deliver all that is due, and what comes to be due meanwhile; returns when nothing is under way.
 
     Raises:
-        StorageError: the database fails; what is under way was still sent.
+        StorageError: the database fails, and nothing is under way.
     """
     terms = terms_of(service.settings)
     async with service.store.reading() as db:
         if not await is_due(db, int(at), terms, ()):
             return
-    settings = service.settings
-    sender = await asyncio.to_thread(
-        Sender,
-        hook_key(service.writer.signing_key),
-        timeout=settings.hook_timeout,
-        unsafe_private=settings.unsafe_private_hooks,
-    )
-    await Round(service.writer, terms, sender.send, service.clock, service.metrics.count_hook).run()
+    key, settings = hook_key(service.writer.signing_key), service.settings
+    with closing(SystemNames(2 * PARALLEL)) as names:  # a thread may outlast the attempt that asked
+        make = partial(
+            Sender,
+            key,
+            resolve=names.resolve,
+            timeout=settings.hook_timeout,
+            unsafe_private=settings.unsafe_private_hooks,
+        )
+        sender = await asyncio.to_thread(make)  # reads a file of certificates
+        await Round(service.writer, terms, sender.send, service.clock, service.metrics.count_hook).run()
 
 
 async def tidy(writer: Writer, at: float) -> int:
@@ -133,10 +139,10 @@ class Round:
         """Send.
 
         Raises:
-            StorageError: claiming failed; what was under way was still sent.
+            StorageError: nothing can be claimed, and nothing is under way.
         """
         try:
-            while await self._start() or self._running:
+            while await self._started() or self._running:
                 done, _ = await asyncio.wait(self._running, timeout=self._every, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     hook_id = self._running.pop(task).hook_id
@@ -144,6 +150,16 @@ class Round:
                         self._resting[hook_id] = asyncio.get_running_loop().time() + self._every
         finally:
             await self._end()
+
+    async def _started(self) -> bool:
+        """Start what can be; a database that fails does not end what is under way."""
+        try:
+            return await self._start()
+        except StorageError as error:
+            if not self._running:
+                raise
+            _log.error("no webhook can be claimed: %s", error)
+            return False
 
     async def _start(self) -> bool:
         """Claim what there is room for and begin to send it; gives whether there was something."""

@@ -21,7 +21,7 @@ from scanner.intake.store.change import Change
 from scanner.intake.store.tables import HOOK_MESSAGES, HOOKS
 
 _M = HOOK_MESSAGES.c
-_TIDIED_AT_ONCE = 500
+TIDIED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ async def write_failed(change: Change, claimed: Claimed, status: int, next_at: i
 
 async def delete_ended(change: Change) -> int:
     """Delete a bounded piece of the messages that ended long ago; gives how many."""
-    old = select(_M.message_id).where(*_over(change.at)).limit(_TIDIED_AT_ONCE)
+    old = select(_M.message_id).where(*_over(change.at)).limit(TIDIED_AT_ONCE)
     return (await change.db.execute(delete(HOOK_MESSAGES).where(_M.message_id.in_(old)))).rowcount
 
 

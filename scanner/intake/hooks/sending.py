@@ -18,7 +18,7 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from scanner.intake.hooks.signing import signed_headers
-from scanner.intake.hooks.targets import CheckedBackend, NotPublicError, Resolve, Target, resolve
+from scanner.intake.hooks.targets import CheckedBackend, NotPublicError, Resolve, Target
 
 NO_ANSWER = 0
 NOT_PUBLIC = -1
@@ -55,9 +55,9 @@ class Sender:
 
     Args:
         key: signs them.
+        resolve: gives a host's addresses.
         timeout: seconds an attempt may take, from the name's resolving to the end of the answer.
         unsafe_private: let them go over http and to addresses that are not public.
-        resolve: gives a host's addresses.
         tls: whom to trust; None: whom SSL_CERT_FILE names, or else certifi.
     """
 
@@ -65,9 +65,9 @@ class Sender:
         self,
         key: Ed25519PrivateKey,
         *,
+        resolve: Resolve,
         timeout: float,
         unsafe_private: bool = False,
-        resolve: Resolve = resolve,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._key = key

@@ -11,7 +11,9 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpcore
@@ -89,17 +91,32 @@ def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return address.is_global and address in _GLOBAL_V6 and address not in _SIX_TO_FOUR
 
 
-async def resolve(host: str, port: int) -> list[str]:
-    """Ask the system for a host's addresses.
+class SystemNames:
+    """Asks the system for addresses, in threads of its own: a slow name server holds nothing else up.
 
-    Raises:
-        OSError: it has none now.
+    Args:
+        threads: names that are asked for at once.
     """
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # longer than a name can be
-        raise OSError("the name is not valid") from error
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+    def __init__(self, threads: int) -> None:
+        self._threads = ThreadPoolExecutor(threads, "hook-names")
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        """Give a host's addresses.
+
+        Raises:
+            OSError: it has none now.
+        """
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        except UnicodeError as error:  # longer than a name can be
+            raise OSError("the name is not valid") from error
+        return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+    def close(self) -> None:
+        """Let the threads end; what is asked for still is not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):

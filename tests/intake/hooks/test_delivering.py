@@ -13,7 +13,7 @@ from scanner.errors import StorageError
 from scanner.intake.hooks import delivering
 from scanner.intake.hooks.delivering import FAILING_PARALLEL, IN_A_ROW, PARALLEL, tidy
 from scanner.intake.hooks.outbox import KEPT_SECONDS
-from scanner.intake.hooks.queue import Terms
+from scanner.intake.hooks.queue import Terms, claim
 from scanner.intake.hooks.registry import Why, disable_hook, find_hook
 from scanner.intake.hooks.sending import Answer
 from scanner.intake.operations.metrics import HookOutcome
@@ -266,6 +266,48 @@ def test_an_answer_that_can_not_be_written_is_sent_again(store_url, monkeypatch,
     assert "sent again: the database failed" in caplog.text
 
 
+def test_a_database_that_fails_ends_nothing_under_way(sqlite_url, monkeypatch, caplog):
+    """What is under way is finished, and claimed later what could not be; with nothing under way it is raised."""
+    failing = True
+
+    async def fail(*arguments: object) -> object:
+        if failing:
+            raise StorageError("the database failed: locked")
+        return await claim(*arguments)
+
+    async def run() -> None:
+        nonlocal failing
+        async with open_writer(sqlite_url) as writer:
+            await add_hooks(writer, 1, 2)
+            await tell_times(writer)
+            go = asyncio.Event()
+
+            async def wait(_number: int) -> int:
+                await go.wait()
+                return 200
+
+            worker = Worker(writer, wait)
+            task = asyncio.create_task(worker.run())
+            while len(worker.sent) < 2:
+                await asyncio.sleep(0.005)
+            monkeypatch.setattr(delivering, "claim", fail)
+            await add_hooks(writer, 3)
+            await tell_times(writer)
+            async with asyncio.timeout(10):
+                while "no webhook can be claimed" not in caplog.text:
+                    await asyncio.sleep(0.005)
+            failing = False
+            go.set()
+            await task
+            assert await states(writer) == ["delivered"] * 5
+            failing = True
+            await tell_times(writer)
+            with pytest.raises(StorageError):
+                await worker.run()
+
+    asyncio.run(run())
+
+
 def test_a_slow_hook_holds_no_other_up(store_url):
     """While one does not answer, others get all they have, also what is told meanwhile."""
 
@@ -307,7 +349,7 @@ def test_only_so_many_at_once(sqlite_url):
         nonlocal most, now
         now += 1
         most = max(most, now)
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.05)
         now -= 1
         return 200
 
@@ -445,19 +487,21 @@ def test_what_is_under_way_at_the_end_is_finished(sqlite_url):
     asyncio.run(run())
 
 
-def test_ended_messages_are_deleted_after_30_days(store_url):
+def test_ended_messages_are_deleted_after_30_days(store_url, monkeypatch):
     """Delivered and given up, in bounded pieces; what waits stays."""
+
+    monkeypatch.setattr("scanner.intake.hooks.queue.TIDIED_AT_ONCE", 5)
 
     async def run() -> None:
         async with open_writer(store_url) as writer:
             await add_hooks(writer, 1, 2)
-            await tell_times(writer, 300)
+            await tell_times(writer, 4)
             await Worker(writer, lambda number: 200 if number == 1 else 500).run()
             async with writer.change(AT) as change:
                 await disable_hook(change, hook_id(2), Why.DELETED, BY)
             await tell_times(writer, 1)
             assert await tidy(writer, AT + KEPT_SECONDS - 1) == 0
-            assert [await tidy(writer, AT + KEPT_SECONDS) for _ in range(3)] == [500, 100, 0]
+            assert [await tidy(writer, AT + KEPT_SECONDS) for _ in range(3)] == [5, 3, 0]
             assert await states(writer) == ["waiting"]
 
     asyncio.run(run())

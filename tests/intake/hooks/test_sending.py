@@ -28,9 +28,14 @@ async def post(sender: Sender, url: str) -> Answer:
     return await sender.send(url, MESSAGE, BODY, NOW)
 
 
+async def local(_host: str, _port: int) -> list[str]:
+    """Every name is this machine's."""
+    return ["127.0.0.1"]
+
+
 def private(timeout: float = 5.0) -> Sender:
     """A sender that may go anywhere."""
-    return Sender(KEY, timeout=timeout, unsafe_private=True)
+    return Sender(KEY, resolve=local, timeout=timeout, unsafe_private=True)
 
 
 def test_a_message_arrives_signed():
@@ -187,9 +192,6 @@ def test_nobody_listens():
 def test_this_machine_is_not_reached(scheme):
     """Without the unsafe setting no connection is made, by address nor by name."""
 
-    async def local(_host: str, _port: int) -> list[str]:
-        return ["127.0.0.1"]
-
     async def run() -> None:
         sender = Sender(KEY, timeout=5, resolve=local)
         async with receiving() as receiver:
@@ -232,9 +234,6 @@ def test_a_name_that_changes_its_answer_gains_nothing(monkeypatch):
 def test_https_is_to_the_name_at_the_checked_address(tmp_path):
     """The certificate is checked against the URL's name, though the address is connected to; Host is the name too."""
     served, trusted = certified(tmp_path, "hooks.example")
-
-    async def local(_host: str, _port: int) -> list[str]:
-        return ["127.0.0.1"]
 
     async def run() -> None:
         sender = Sender(KEY, timeout=5, unsafe_private=True, resolve=local, tls=trusted)

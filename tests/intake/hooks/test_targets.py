@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
+from contextlib import closing
 
 import httpcore
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.intake.hooks.targets import URL_PATTERN, CheckedBackend, NotPublicError, Target, is_public, resolve
+from scanner.intake.hooks.targets import URL_PATTERN, CheckedBackend, NotPublicError, SystemNames, Target, is_public
 from tests.intake.hooks.receivers import receiving
 
 
@@ -159,13 +160,19 @@ def test_the_second_address_is_tried():
     asyncio.run(run())
 
 
-def test_every_form_of_a_loopback_address_resolves_to_it():
+def resolved(host: str) -> list[str]:
+    """What the system says."""
+    with closing(SystemNames(1)) as names:
+        return asyncio.run(names.resolve(host, 443))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "0x7f.0.0.1", "2130706433"])
+def test_every_form_of_a_loopback_address_resolves_to_it(host):
     """What the system reads as an address is checked as the address it means."""
-    for host in ("127.0.0.1", "127.1", "0x7f.0.0.1", "2130706433"):
-        assert asyncio.run(resolve(host, 443)) == ["127.0.0.1"]
+    assert resolved(host) == ["127.0.0.1"]
 
 
 def test_a_name_that_is_too_long_is_no_answer():
     """Not an error of another kind."""
     with pytest.raises(OSError, match="not valid"):
-        asyncio.run(resolve("a" * 64 + ".example", 443))
+        resolved("a" * 64 + ".example")
