@@ -74,7 +74,7 @@ async def register_token(
         by: id of the operator who does it.
 
     Raises:
-        ProblemError: 409 ``other-token`` if it is registered otherwise; 400 ``in-the-past``. StorageError: not stored.
+        ProblemError: 409 ``other-token`` if it is registered otherwise; 409 ``in-the-past``. StorageError: not stored.
     """
     async with writer.change(at) as change:
         query = select(TOKENS.c.account, TOKENS.c.expires_at).where(TOKENS.c.token_hash == token_hash)
@@ -85,7 +85,7 @@ async def register_token(
                 raise ProblemError(HTTPStatus.CONFLICT, "other-token", title)
             return False
         if expires_at <= change.at:
-            raise ProblemError(HTTPStatus.BAD_REQUEST, "in-the-past", "The token would be expired from the start")
+            raise ProblemError(HTTPStatus.CONFLICT, "in-the-past", "The token would be expired from the start")
         values = {"token_hash": token_hash, "account": account, "expires_at": expires_at}
         await change.db.execute(insert(TOKENS).values(**values, registered_by=by, registered_at=change.at))
         change.log("token", token=token_hash, account=account, expires=expires_at, by=by)

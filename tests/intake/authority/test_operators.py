@@ -201,7 +201,19 @@ def test_many_requests_at_once_with_one_token_cost_few_verifications(sqlite_url,
     in_worker(sqlite_url, test)
 
 
-def test_few_are_remembered(monkeypatch):
+def test_what_nobody_has_is_never_right(monkeypatch):
+    """Not even the secret of the hash that stands in for operators who aren't there."""
+    monkeypatch.setattr(operators, "_matches", lambda _hash, _secret: True)
+
+    async def test() -> None:
+        verified = Verified(Clock())
+        assert not await verified.verify("one", None, "secret")
+        assert not verified.knows("one", verified._nobodys, "secret")
+
+    asyncio.run(test())
+
+
+def test_few_are_remembered():
     """The one verified first makes room."""
 
     async def test() -> None:
