@@ -422,6 +422,29 @@ def test_two_are_verified_at_once_and_few_wait(sqlite_url, monkeypatch):
     in_worker(sqlite_url, test)
 
 
+def test_who_guessed_too_often_does_not_wait_for_a_turn(sqlite_url, monkeypatch):
+    """429 at once, while argon2 is busy with others."""
+    gate = threading.Event()
+    monkeypatch.setattr(operators, "_matches", lambda _hash, _secret: not gate.wait(20))
+
+    async def test(worker: Running) -> None:
+        token = f"prescan_{'0' * 32}_{'A' * 43}"
+        worker.service.limits.check("login", ADDRESS)
+        busy = [
+            asyncio.create_task(worker.ask("GET", "/only/read", token, address=f"192.0.2.{number}"))
+            for number in range(2, 2 + operators.AT_ONCE)
+        ]
+        while not worker.service.verified._turns.locked():
+            await asyncio.sleep(0.001)
+        async with asyncio.timeout(10):
+            refused = await worker.ask("GET", "/only/read", token, address=ADDRESS)
+        assert is_problem(refused, 429, "too-many-requests")
+        gate.set()
+        assert {answer.status_code for answer in await asyncio.gather(*busy)} == {401}
+
+    in_worker(sqlite_url, test, settings=dataclasses.replace(FREE, login_rate=Rate(1, 300.0)))
+
+
 @pytest.mark.parametrize("log_format", ["json", "text"])
 def test_no_token_is_in_a_log_or_an_answer(store_url, log_format):
     """Neither right nor wrong ones nor their hashes, whatever goes wrong, at the most talkative level."""
