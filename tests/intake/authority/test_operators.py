@@ -189,14 +189,19 @@ def test_a_token_is_verified_once_in_a_while(sqlite_url, verifications):
     in_worker(sqlite_url, test)
 
 
-def test_many_requests_at_once_with_one_token_cost_few_verifications(sqlite_url, verifications):
-    """Those that wait find it verified."""
+def test_many_requests_at_once_with_one_token_cost_few_verifications(sqlite_url, verifications, monkeypatch):
+    """Those that waited for a turn find it verified."""
+    gate, watched = threading.Event(), operators._matches
+    monkeypatch.setattr(operators, "_matches", lambda *given: gate.wait(20) and watched(*given))
 
     async def test(worker: Running) -> None:
         token = await worker.operator("read")
-        found = await asyncio.gather(*(operator_of(worker.service, token) for _ in range(20)))
-        assert len(set(found)) == 1
-        assert len(verifications) <= operators.AT_ONCE
+        tasks = [asyncio.create_task(operator_of(worker.service, token)) for _ in range(20)]
+        while worker.service.verified._waiting < 20 - operators.AT_ONCE:
+            await asyncio.sleep(0.001)
+        gate.set()
+        assert len(set(await asyncio.gather(*tasks))) == 1
+        assert len(verifications) == operators.AT_ONCE
 
     in_worker(sqlite_url, test)
 
