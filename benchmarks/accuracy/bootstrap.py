@@ -1,4 +1,4 @@
-"""Intervals by drawing whole clusters anew: of the FMR over all pairs, and of the difference of two recalls.
+"""The FMR over all pairs, with an interval from drawing whole clusters anew.
 
 Rules: a cluster is drawn or left out with all its pairs; figures that were counted stay exact, only their interval is
 drawn; the same seed gives the same interval.
@@ -23,8 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 from scipy.sparse import csr_array
 
-from benchmarks.accuracy.clusters import ClusterPairs, numbered
-from benchmarks.accuracy.intervals import Estimate, clopper_pearson
+from benchmarks.accuracy.clusters import ClusterPairs
+from benchmarks.accuracy.intervals import Estimate
 from scanner.account_rates import upper_rate
 from scanner.errors import ArgumentError
 
@@ -61,7 +61,9 @@ def fmr(
         replicates: draws; at least 100.
         seed: of the draws.
         corrected: the standard error leaves out what the pigeonhole counts too often. False keeps it in: wider, up to
-            a factor of 1.7, and right to stand behind a safety claim when a few clusters hold most pictures.
+            a factor of 1.7, and right to stand behind a safety claim. If a few clusters hold most pictures the
+            corrected interval promises too much: at 80 to 120 clusters, of sizes by a power law of index 1.5, it held
+            the truth in 88 to 90 % of simulated studies at 95 %, the uncorrected one in 95 %.
 
     Returns:
         by radius; ``n`` is the number of clusters, of the smaller side.
@@ -69,29 +71,31 @@ def fmr(
     Raises:
         ArgumentError: a value is outside the above, under 10 clusters of a side, or the histogram is of other pairs.
     """
-    if not 0 < level < 1 or replicates < 100:
-        raise ArgumentError(f"a level of {level:g} or {replicates} draws: it takes 0 < level < 1, 100 draws or more")
     sides = [pairs.sizes] if pairs.list_sizes is None else [pairs.sizes, pairs.list_sizes]
     clusters = min(map(len, sides))
-    if clusters < FEWEST_CLUSTERS:
-        raise ArgumentError(f"{clusters} clusters say too little of others: it takes {FEWEST_CLUSTERS}")
+    check_draws(clusters, level, replicates)
     wanted = sorted(set(radii))
     if histogram is not None:
         pairs.check(histogram, wanted)
     hits = {radius: pairs.hits(radius) for radius in wanted}
-    drawn = [radius for radius in wanted if hits[radius] >= FEWEST_HITS]
+    drawn = [radius for radius in wanted if FEWEST_HITS <= hits[radius] < pairs.pairs]
     seen = {radius: _Hits.of(pairs, radius) for radius in wanted if hits[radius]}
     once = [np.ones((len(sizes), 1)) for sizes in sides]
-    around = {radius: tuple(float(x[0]) for x in found.moments(once)) for radius, found in seen.items()}
+    sums = [_power_sums(sizes, weight) for sizes, weight in zip(sides, once, strict=True)]
+    around = {radius: tuple(float(x[0]) for x in found.moments(once, sums)) for radius, found in seen.items()}
     scores = _scores(sides, {radius: seen[radius] for radius in drawn}, around, replicates, seed)
     found = {}
+    disjoint = clusters // 2 if pairs.list_sizes is None else clusters
     for radius in wanted:
         told = f"{hits[radius]:,} of {pairs.pairs:,} pairs of {clusters:,} clusters"
         if not hits[radius]:
-            disjoint = clusters // 2 if pairs.list_sizes is None else clusters
             high = upper_rate(0, disjoint, (1 + level) / 2)
             note = f"{told}; rule of three over {disjoint:,} disjoint pairs of clusters"
             found[radius] = Estimate(0.0, 0.0, high, level, clusters, note)
+            continue
+        if hits[radius] == pairs.pairs:
+            low = 1 - upper_rate(0, disjoint, (1 + level) / 2)
+            found[radius] = Estimate(1.0, low, 1.0, level, clusters, f"{told}; all but none, as for no hit")
             continue
         rate, strict, loose = around[radius]
         variance = strict if corrected else loose
@@ -106,56 +110,16 @@ def fmr(
     return found
 
 
-def recall_difference(
-    first_found: ArrayLike,
-    second_found: ArrayLike,
-    clusters: ArrayLike,
-    *,
-    level: float = 0.95,
-    replicates: int = 4000,
-    seed: int = 0,
-) -> Estimate:
-    """Recall of a first hash less that of a second on the same pictures: both see the same draw of source clusters.
-
-    Source: the paired bootstrap, after Efron and Tibshirani 1993, An Introduction to the Bootstrap; the percentile
-    interval is widened for few clusters as in Hesterberg 2015, The American Statistician 69:371. If no cluster tells
-    the two apart, the bound is the exact one on how many clusters could.
-
-    Args:
-        first_found: whether the first hash found each picture; shape ``(n,)``, bool.
-        second_found: likewise of the second, same pictures in the same order.
-        clusters: label of each picture's source; shape ``(n,)``.
-        level: over 0 and under 1.
-        replicates: draws; at least 100.
-        seed: of the draws.
+def check_draws(clusters: int, level: float, replicates: int) -> None:
+    """Refuse what no interval can be drawn from.
 
     Raises:
-        ArgumentError: shapes differ, under 10 clusters, or a value is outside the above.
+        ArgumentError: under 10 clusters, a level not over 0 and under 1, or under 100 draws.
     """
-    one, two, labels = np.asarray(first_found, bool), np.asarray(second_found, bool), numbered(clusters)
-    if one.ndim != 1 or not one.shape == two.shape == labels.shape:
-        raise ArgumentError(f"shapes differ: found {one.shape} and {two.shape}, clusters {labels.shape}")
     if not 0 < level < 1 or replicates < 100:
         raise ArgumentError(f"a level of {level:g} or {replicates} draws: it takes 0 < level < 1, 100 draws or more")
-    sizes = np.bincount(labels)
-    count = len(sizes)
-    if count < FEWEST_CLUSTERS:
-        raise ArgumentError(f"{count} clusters say too little of others: it takes {FEWEST_CLUSTERS}")
-    ahead, behind = int((one & ~two).sum()), int((two & ~one).sum())
-    note = f"{ahead:,} pictures found by the first alone, {behind:,} by the second alone, of {len(one):,}"
-    if ahead + behind == 0:
-        high = clopper_pearson(0, count, level).high
-        return Estimate(0.0, -high, high, level, count, f"{note}; Clopper-Pearson of clusters that differ")
-    differences = np.bincount(labels, one.astype(np.int64) - two).astype(np.int64)
-    kinds, each = np.unique(np.column_stack([differences, sizes]), axis=0, return_counts=True)
-    draws = np.random.default_rng(seed).multinomial(count, each / count, size=replicates)
-    found = (draws @ kinds[:, 0]) / (draws @ kinds[:, 1])
-    tail = (1 - level) / 2
-    wider = math.sqrt(count / (count - 1)) * float(special.stdtrit(count - 1, tail) / special.ndtri(tail))
-    ends = np.quantile(found, special.ndtr(wider * special.ndtri([tail, 1 - tail])))
-    estimate = (ahead - behind) / len(one)
-    low, high = min(estimate, float(ends[0])), max(estimate, float(ends[1]))
-    return Estimate(estimate, low, high, level, count, f"{note}; paired bootstrap, {replicates:,} draws")
+    if clusters < FEWEST_CLUSTERS:
+        raise ArgumentError(f"{clusters} clusters say too little of others: it takes {FEWEST_CLUSTERS}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,44 +152,43 @@ class _Hits:
         by_sizes.data = counts.data * inner
         return cls(rows, columns, counts, squares, by_sizes, pairs.sizes, pairs.list_sizes)
 
-    def moments(self, weights: Sequence[Floats]) -> tuple[Floats, Floats, Floats]:
+    def moments(self, weights: Sequence[Floats], sums: Sequence[Floats]) -> tuple[Floats, Floats, Floats]:
         """Rate, its variance and its variance as the pigeonhole has it, of each draw.
 
         Args:
             weights: how often each cluster was drawn, of one side or of each; shape ``(c, draws)``.
+            sums: ``_power_sums`` of each side.
         """
         if self.list_sizes is None:
-            return self._within(weights[0])
-        return self._between(weights[0], weights[1], self.list_sizes)
+            return self._within(weights[0], sums[0])
+        return self._between(weights, sums, self.list_sizes)
 
-    def _within(self, weight: Floats) -> tuple[Floats, Floats, Floats]:
-        n = self.sizes.astype(float)
-        near, n_near = weight[self.rows], n[self.rows, None]
-        square = weight * weight
-        total, n2 = n @ weight, (n**2) @ weight
-        pairs = (total**2 - (n**2) @ square) / 2
+    def _within(self, weight: Floats, powers: Floats) -> tuple[Floats, Floats, Floats]:
+        near, sizes = weight[self.rows], self.sizes[self.rows, None].astype(float)
+        total, n2, n2w2, n3w2, n4w2, n4w3 = powers
+        pairs = (total**2 - n2w2) / 2
         sums = self.counts @ near
-        rate = (near * sums).sum(axis=0) / 2 / pairs
-        bulk = total**2 * n2 - 2 * total * ((n**3) @ square) + (n**4) @ (square * weight)
-        cross = (near * sums * n_near * (total - near * n_near)).sum(axis=0)
-        shared = (near * sums**2).sum(axis=0) - 2 * rate * cross + rate**2 * bulk
-        single = self._single(near, near, rate) / 2 + rate**2 * (n2**2 - (n**4) @ square) / 2
+        hits = near * sums
+        rate = hits.sum(axis=0) / 2 / pairs
+        bulk = total**2 * n2 - 2 * total * n3w2 + n4w3
+        cross = (hits * sizes * (total - near * sizes)).sum(axis=0)
+        shared = (hits * sums).sum(axis=0) - 2 * rate * cross + rate**2 * bulk
+        single = self._single(near, near, rate) / 2 + rate**2 * (n2**2 - n4w2) / 2
         return rate, *_variances(shared, single, pairs)
 
     def _between(
-        self, weight: Floats, list_weight: Floats, list_sizes: NDArray[np.int64]
+        self, weights: Sequence[Floats], powers: Sequence[Floats], list_sizes: NDArray[np.int64]
     ) -> tuple[Floats, Floats, Floats]:
-        n, m = self.sizes.astype(float), list_sizes.astype(float)
-        near, list_near = weight[self.rows], list_weight[self.columns]
-        total, list_total = n @ weight, m @ list_weight
-        n2, m2 = (n**2) @ weight, (m**2) @ list_weight
+        near, list_near = weights[0][self.rows], weights[1][self.columns]
+        (total, n2), (list_total, m2) = powers[0][:2], powers[1][:2]
         pairs = total * list_total
         sums, list_sums = self.counts @ list_near, self.counts.T @ near
-        rate = (near * sums).sum(axis=0) / pairs
-        cross = list_total * (near * sums * n[self.rows, None]).sum(axis=0)
-        list_cross = total * (list_near * list_sums * m[self.columns, None]).sum(axis=0)
-        shared = (near * sums**2).sum(axis=0) - 2 * rate * cross + rate**2 * list_total**2 * n2
-        shared += (list_near * list_sums**2).sum(axis=0) - 2 * rate * list_cross + rate**2 * total**2 * m2
+        hits, list_hits = near * sums, list_near * list_sums
+        rate = hits.sum(axis=0) / pairs
+        cross = list_total * (hits * self.sizes[self.rows, None]).sum(axis=0)
+        list_cross = total * (list_hits * list_sizes[self.columns, None]).sum(axis=0)
+        shared = (hits * sums).sum(axis=0) - 2 * rate * cross + rate**2 * list_total**2 * n2
+        shared += (list_hits * list_sums).sum(axis=0) - 2 * rate * list_cross + rate**2 * total**2 * m2
         single = self._single(near, list_near, rate) + rate**2 * n2 * m2
         return rate, *_variances(shared, single, pairs)
 
@@ -233,6 +196,13 @@ class _Hits:
         squares = (near * (self.squares @ list_near)).sum(axis=0)
         found: Floats = squares - 2 * rate * (near * (self.by_sizes @ list_near)).sum(axis=0)
         return found
+
+
+def _power_sums(sizes: NDArray[np.int64], weight: Floats) -> Floats:
+    """Sums over clusters of n w, n2 w, n2 w2, n3 w2, n4 w2 and n4 w3, of each draw; shape ``(6, draws)``."""
+    n, square = sizes.astype(float), weight * weight
+    once, twice = np.stack([n, n**2]) @ weight, np.stack([n**2, n**3, n**4]) @ square
+    return np.concatenate([once, twice, [(n**4) @ (square * weight)]])
 
 
 def _variances(shared: Floats, single: Floats, pairs: Floats) -> tuple[Floats, Floats]:
@@ -250,10 +220,11 @@ def _scores(
     """Each draw's distance from the rate in its own standard errors, on the scale of the cube root; by radius."""
     parts: dict[int, list[Floats]] = {radius: [] for radius in seen}
     for weights in _draws(sides, replicates, seed) if seen else ():
+        sums = [_power_sums(sizes, weight) for sizes, weight in zip(sides, weights, strict=True)]
         for radius, hits in seen.items():
-            rate, variance, _ = hits.moments(weights)
-            some = np.flatnonzero(rate > 0)
-            score = np.full(len(rate), -np.inf)
+            rate, variance, _ = hits.moments(weights, sums)
+            some = np.flatnonzero((rate > 0) & (variance > 0))
+            score = np.where(rate > 0, np.inf, -np.inf)  # draws without a hit, or without a pair that is none
             error = np.sqrt(variance[some]) / (3 * np.cbrt(rate[some]) ** 2)
             score[some] = (np.cbrt(rate[some]) - np.cbrt(around[radius][0])) / error
             parts[radius].append(score)

@@ -126,6 +126,19 @@ def numbered(labels: ArrayLike) -> Whole:
     return rank[inverse.ravel()]
 
 
+def first_of_each(clusters: ArrayLike) -> Whole:
+    """Choose one picture of each cluster, the first, so that what is counted of them is independent.
+
+    Args:
+        clusters: label of each picture; shape ``(n,)``.
+
+    Returns:
+        numbers of the pictures, ascending; int64.
+    """
+    found: Whole = np.sort(np.unique(np.asarray(clusters), return_index=True)[1]).astype(np.int64)
+    return found
+
+
 def pairs_within(
     first: ArrayLike, second: ArrayLike, distance: ArrayLike, clusters: ArrayLike, *, reach: int
 ) -> ClusterPairs:

@@ -1,4 +1,4 @@
-"""Rates of errors of a hash: FMR by pair, FPIR by picture against a list, FNIR by edit.
+"""Rates of errors of a hash: FMR by pair, FPIR by picture against a list, FNIR by edit; and how many bits it is worth.
 
 Rules: terms are those of ISO/IEC 19795-1; trials are clusters, so each interval is that of independent trials; a
 distance equal to the radius is a match.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from benchmarks.accuracy.clusters import numbered
+from benchmarks.accuracy.clusters import first_of_each, numbered
 from benchmarks.accuracy.intervals import Estimate, check_trials, exact_ends, score_ends
 from scanner.errors import ArgumentError
 
@@ -113,7 +113,7 @@ def fpir(
         raise ArgumentError(f"distances of {near.shape} are not one a list and query: {(len(sizes), len(labels))}")
     if list(sizes) != sorted(set(sizes)) or (np.diff(near, axis=0) > 0).any():
         raise ArgumentError("lists are not nested: sizes ascend, and a larger list is never farther from a query")
-    one_each = near[:, np.sort(np.unique(labels, return_index=True)[1])]
+    one_each = near[:, first_of_each(labels)]
     found = {}
     for row, size in zip(one_each, sizes, strict=True):
         for radius in radii:
@@ -155,6 +155,7 @@ def fnir(missed: ArrayLike, clusters: ArrayLike, level: float = 0.95, method: st
         effect = max(1.0, variance * total / (rate * (1 - rate)))
         tail = (1 + level) / 2
         trials = total / effect * float(special.stdtrit(total - 1, tail) / special.stdtrit(count - 1, tail)) ** 2
+        trials = max(1.0, trials)
     check_trials(rate * trials, trials, level)
     low, high = score_ends(rate, trials, level) if method == "wilson" else exact_ends(rate * trials, trials, level)
     name = "Wilson" if method == "wilson" else "Clopper-Pearson"
@@ -189,3 +190,61 @@ def fnir_by_edit(
     kinds = sorted(set(zip(names.tolist(), power.tolist(), strict=True)))
     where = ((kind, (names == kind[0]) & (power == kind[1])) for kind in kinds)
     return {kind: fnir(lost[at], labels[at], level, method) for kind, at in where}
+
+
+def degrees_of_freedom(histogram: ArrayLike, by_cluster: ArrayLike, level: float = 0.95) -> Estimate:
+    """Independent fair bits that would spread distances as much as the hash does: ``p (1 - p) / variance``.
+
+    Source: Daugman 2003, Pattern Recognition 36:279. The interval is on the log scale: bias by the jackknife over
+    clusters (Arvesen 1969, Annals of Mathematical Statistics 40:2076), variance over all couples of pairs that share a
+    cluster (after Aronow, Samii and Assenova 2015, Political Analysis 23:564), skewness by Hall's transformation (1992,
+    JRSS B 54:221).
+
+    Args:
+        histogram: pairs of different clusters at each distance; shape ``(bits + 1,)``, whole numbers.
+        by_cluster: of the pairs of each cluster with all others: how many, the sum of their distances in bits, the
+            sum of the squares; shape ``(c, 3)``, whole numbers, ``c`` at least 100.
+        level: over 0 and under 1.
+
+    Raises:
+        ArgumentError: a value is outside the above, the two are of different pairs, or all distances are equal.
+    """
+    counts, sums = np.asarray(histogram), np.asarray(by_cluster)
+    if counts.ndim != 1 or sums.ndim != 2 or sums.shape[1] != 3 or len(sums) < 100 or not 0 < level < 1:
+        raise ArgumentError(f"histogram {counts.shape} and sums {sums.shape} are not (bits + 1,) and (100 or more, 3)")
+    bits = len(counts) - 1
+    steps = np.arange(bits + 1)
+    powers = np.array([int((counts * steps**power).sum()) for power in range(3)])
+    if (2 * powers != sums.sum(axis=0)).any():
+        raise ArgumentError("histogram and sums by cluster are of different pairs")
+    scale = np.array([1.0, bits, bits * bits])
+    held, whole = sums / scale, powers / scale
+    if not int(powers[2]) * int(powers[0]) > int(powers[1]) ** 2:
+        raise ArgumentError("all distances are equal: there are no degrees of freedom")
+    mean = whole[1] / whole[0]
+    variance = whole[2] / whole[0] - mean * mean
+    slope = (1 - 2 * mean) / (mean * (1 - mean))
+    pull = slope * (steps / bits - mean) - ((steps / bits - mean) ** 2 / variance - 1)  # of a pair, on the logarithm
+    spread = held[:, 2] - 2 * mean * held[:, 1] + mean**2 * held[:, 0]
+    pulls = slope * (held[:, 1] - mean * held[:, 0]) - (spread / variance - held[:, 0])
+    single = float((counts * pull**2).sum())
+    error = math.sqrt(max(float(pulls @ pulls) - single, single)) / whole[0]
+    skew = float((pulls**3).sum()) / (whole[0] * error) ** 3
+    bias = (len(sums) - 1) * float((_log_freedom(whole - held) - _log_freedom(whole)).mean())
+    found = math.exp(float(_log_freedom(whole)))
+    z = float(special.stdtrit(len(sums) - 1, (1 + level) / 2))
+    low, high = (found * math.exp(-bias - error * _unskewed(end, skew)) for end in (z, -z))
+    note = f"mean {mean:.4f}, sd {math.sqrt(variance):.4f} of {powers[0]:,} pairs of {len(sums):,} clusters"
+    return Estimate(found, min(low, found), max(high, found), level, len(sums), note)
+
+
+def _log_freedom(moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of number, sum and sum of squares, in the last axis."""
+    mean = moments[..., 1] / moments[..., 0]
+    found: NDArray[np.float64] = np.log(mean * (1 - mean)) - np.log(moments[..., 2] / moments[..., 0] - mean * mean)
+    return found
+
+
+def _unskewed(z: float, skew: float) -> float:
+    """The studentised value that Hall's transformation takes to ``z``."""
+    return z if abs(skew) < 1e-6 else 3 / skew * (math.cbrt(1 + skew * (z - skew / 6)) - 1)
