@@ -1,7 +1,7 @@
 """Many vouchers in one request, for gateways that collect them; and the answer, in the same order.
 
-A batch is a deterministic CBOR array of vouchers as byte strings. The answer is one of as many items: a receipt as a byte
-string, or the stable name of the problem as text. One bad voucher spoils no other.
+A batch is a deterministic CBOR array of vouchers as byte strings. The answer is one of as many items: a receipt as a
+byte string, or the stable name of the problem as text. One bad voucher spoils no other.
 """
 
 from __future__ import annotations
@@ -48,4 +48,3 @@ def decode_answers(body: bytes, vouchers: int) -> list[bytes | str]:
     if not isinstance(items, list) or not all(isinstance(one, (bytes, str)) for one in items) or len(items) != vouchers:
         raise VoucherError("malformed", "the answer to a batch has a receipt or a problem's name for each voucher")
     return items
-

@@ -131,3 +131,14 @@ def test_decoding_is_the_inverse_of_encoding_or_refused(data):
     """Bytes decode to a value that encodes to them again, or raise VoucherError and nothing else."""
     with suppress(VoucherError):
         assert cose.encode(cose.decode(data, "message")) == data
+
+
+@pytest.mark.parametrize("length", [0, 1, 23, 24, 255, 256, 65_535, 65_536, 70_000])
+def test_what_is_put_together_by_hand_is_what_the_encoder_writes(length):
+    """Message and signed bytes alike, at every length at which the head of a byte string changes its form."""
+    payload, header, signature = bytes(length), cose.header_of({4: bytes(16)}), bytes(64)
+    for part in (payload, header + payload):
+        whole = cose._sign1_of(part, payload, signature)
+        assert whole == cbor2.dumps(cbor2.CBORTag(18, [part, {}, payload, signature]), canonical=True)
+        signed = cose._to_be_signed(part, payload)
+        assert signed == cbor2.dumps(["Signature1", part, b"", payload], canonical=True)
