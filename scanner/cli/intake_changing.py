@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scanner.errors import ArgumentError
-
 if TYPE_CHECKING:
     from scanner.intake.store.change import Writer
 
@@ -51,10 +49,7 @@ async def changing(database: str, key: Path, origin: str | None) -> AsyncIterato
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from sqlalchemy import select
 
-    from scanner.errors import VoucherError
-    from scanner.intake.app import log_name
-    from scanner.intake.audit.checkpoints import Checkpoint
-    from scanner.intake.audit.notes import Verifier
+    from scanner.intake.audit.identity import agreed_name
     from scanner.intake.store import schema
     from scanner.intake.store.change import Writer
     from scanner.intake.store.engine import open_store
@@ -66,18 +61,4 @@ async def changing(database: str, key: Path, origin: str | None) -> AsyncIterato
     async with open_store(database) as store:
         async with store.reading() as db:
             note = (await db.execute(select(LOG_HEAD.c.note))).scalar_one()
-        name = log_name(origin)
-        if note:
-            begun = note.partition("\n")[0]
-            if origin is not None and begun != name:
-                raise ArgumentError(
-                    f"the audit log is named {begun}, not {name}; give the origin that the intake is served with"
-                )
-            name = begun
-            try:
-                Checkpoint.parse(note, Verifier(name, signing_key.public_key().public_bytes_raw()))
-            except VoucherError as error:
-                raise ArgumentError(
-                    f"the audit log is signed by another key than {key}; give the one that the intake is served with"
-                ) from error
-        yield Writer(store, name, signing_key)
+        yield Writer(store, agreed_name(note, origin, signing_key), signing_key)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -24,8 +26,13 @@ from scanner.demo.messenger import Messenger
 from scanner.errors import DeliveryError, StorageError
 from scanner.exports import read_export
 from scanner.hashset import HashSet, HashSetBuilder, read_pictures
-from scanner.intake.exporting import export_to
-from scanner.keys import write_key_pair
+from scanner.intake.settings import Settings
+from scanner.intake.store import schema
+from scanner.intake.store.change import Writer
+from scanner.intake.store.engine import open_store
+from scanner.intake.windows.choosing import Wanted
+from scanner.intake.windows.exporting import make_export
+from scanner.keys import read_private_key, write_key_pair
 from scanner.opener import Report, open_export
 from scanner.outbox import Outbox
 from scanner.pipeline import Checkpoint, Scanner
@@ -83,10 +90,17 @@ def _intake(console: Console, folder: Path) -> Iterator[tuple[str, Ed25519Public
     write_key_pair(folder / "intake.key", key)
     command = [
         sys.executable, "-m", "scanner", "intake", "serve", "--port", "0",
-        "--key", os.fspath(folder / "intake.key"), "--database", f"sqlite:///{folder / 'intake.db'}",
+        "--key", os.fspath(folder / "intake.key"), "--database", _database(folder),
     ]  # fmt: skip
+    schema.migrate(_database(folder))
+    environment = os.environ | {  # one device of our own, which needs no token; nobody's balancer waits for the end
+        "PRESCAN_INTAKE_UNSAFE_OPEN_ENROLMENT": "yes",
+        "PRESCAN_INTAKE_DRAIN_NOTICE": "0s",
+    }
     with (folder / "intake.log").open("w+b") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603 - our own
+        process = subprocess.Popen(  # noqa: S603 - our own
+            command, stdout=log, stderr=log, start_new_session=True, env=environment
+        )
         try:
             url = _announced_url(process, folder / "intake.log")
             console.print(f"2. An intake listens on {url}. It holds a key to sign receipts and none to open vouchers.")
@@ -94,6 +108,10 @@ def _intake(console: Console, folder: Path) -> Iterator[tuple[str, Ed25519Public
         finally:
             process.terminate()
             process.wait(timeout=10)
+
+
+def _database(folder: Path) -> str:
+    return f"sqlite:///{folder / 'intake.db'}"
 
 
 def _announced_url(process: subprocess.Popen[bytes], log: Path) -> str:
@@ -186,9 +204,18 @@ def _send_innocent(messenger: Messenger) -> list[Sent]:
 def _opened(folder: Path, opener_key: X25519PrivateKey, policy: Policy) -> Report:
     """What the opener learns from an export of the intake; the story has one account and window."""
     export = folder / f"{time.monotonic_ns()}.export"
-    export_to(export, f"sqlite:///{folder / 'intake.db'}")
+    asyncio.run(_export(folder, export))
     (report,) = open_export(read_export(export), opener_key, {policy.digest: policy})
     return report
+
+
+async def _export(folder: Path, path: Path) -> None:
+    """Write the intake's vouchers into a file for the opener."""
+    key = read_private_key(folder / "intake.key", Ed25519PrivateKey)
+    async with open_store(_database(folder)) as store:
+        with path.open("xb") as file:
+            writer = Writer(store, "localhost", key)
+            await make_export(writer, Settings(), time.time(), Wanted(secrets.token_hex(16)), file=file)
 
 
 def _table(sent: list[Sent]) -> Table:

@@ -11,15 +11,18 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 import scanner
 from scanner.intake import problems
 from scanner.intake.api import devices, hooks, log, operators, service, vouchers, windows
 from scanner.intake.api.context import Service
+from scanner.intake.audit.identity import agreed_name
+from scanner.intake.audit.reading import read_head
 from scanner.intake.authority.limits import Limits
 from scanner.intake.authority.operators import Verified
 from scanner.intake.body_limit import BodyLimit
@@ -76,7 +79,9 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             store = await stack.enter_async_context(open_store(database_url))
-            writer = Writer(store, log_name(origin), signing_key)
+            async with store.reading() as db:
+                head = await read_head(db)
+            writer = Writer(store, agreed_name(head.note, origin, signing_key), signing_key)
             await stack.enter_async_context(metrics.published())
             commits = await stack.enter_async_context(
                 committing(writer, most_waiting=settings.max_waiting, watch=metrics.count_commit)
@@ -104,7 +109,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,  # the pages would load scripts from elsewhere; /openapi.json has it all
         redoc_url=None,
-        telemetry=NO_BUILT_IN_TELEMETRY,
+        telemetry=cast(TelemetryConfig, NO_BUILT_IN_TELEMETRY),
     )
     app.state.trusted_proxies = operations.peers.networks
     problems.install(app)
@@ -115,11 +120,6 @@ def create_app(
     app.add_middleware(vouchers.Direct, service=lambda: app.state.service)
     app.add_middleware(operated, operations=operations, failure=_FAILURE, unready=_UNREADY)
     return _described(app)
-
-
-def log_name(origin: str | None) -> str:
-    """The audit log's name in its checkpoints: the origin without its scheme."""
-    return (origin or "localhost").removeprefix("https://").removeprefix("http://")
 
 
 def _described(app: FastAPI) -> FastAPI:

@@ -18,9 +18,11 @@ from types import FrameType
 
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
 
 from scanner.errors import StorageError
 from scanner.intake.app import create_app
+from scanner.intake.audit.identity import agreed_name
 from scanner.intake.operations.draining import Drain
 from scanner.intake.operations.logs import AccessLog, logging_to
 from scanner.intake.operations.metrics import Metrics
@@ -29,6 +31,8 @@ from scanner.intake.operations.stack import Operations
 from scanner.intake.operations.telemetry import open_tracing
 from scanner.intake.settings import Deployment
 from scanner.intake.store import schema
+from scanner.intake.store.engine import reported, sync_engine
+from scanner.intake.store.tables import LOG_HEAD
 from scanner.intake.workers import run_workers
 from scanner.keys import read_private_key
 
@@ -43,9 +47,12 @@ def run(deployment: Deployment, announce: Callable[[str], None]) -> None:
     Raises:
         StorageError: the database can't be opened or is of another version, or the port is taken.
         KeyFileError: the signing key can't be read.
+        ArgumentError: the database's audit log is of another key or name.
     """
-    read_private_key(deployment.signing_key_path, Ed25519PrivateKey)
+    signing_key = read_private_key(deployment.signing_key_path, Ed25519PrivateKey)
     schema.check(deployment.database_url)
+    with sync_engine(deployment.database_url) as engine, reported(), engine.connect() as db:
+        agreed_name(db.execute(select(LOG_HEAD.c.note)).scalar_one(), deployment.origin, signing_key)
     with _listen(deployment.host, deployment.port) as listening:
         name = f"[{deployment.host}]" if ":" in deployment.host else deployment.host
         scheme = "http" if deployment.tls_certificate is None else "https"
