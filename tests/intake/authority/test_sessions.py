@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from scanner.intake.authority import sessions
 from scanner.intake.authority.operators import operator_of, revoke_operator
@@ -100,6 +100,19 @@ def test_a_session_ends_in_any_case(store_url):
         assert await session_of(worker.service, cookie) is None
         (row,) = await rows_of(worker)
         assert row.expires_at == int(NOW) + LONGEST_SECONDS
+
+    in_worker(store_url, test)
+
+
+def test_a_later_expiry_in_the_row_makes_no_session_longer(store_url):
+    """The audit log doesn't say when a session expires, but it says when it began: that counts."""
+
+    async def test(worker: Running) -> None:
+        cookie, _ = await log_in(worker.service, await worker.operator("review"), ADDRESS)
+        async with worker.service.store.writing() as db:
+            await db.execute(update(SESSIONS).values(expires_at=2**40))
+        worker.clock.now += LONGEST_SECONDS
+        assert await session_of(worker.service, cookie) is None
 
     in_worker(store_url, test)
 
