@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: demo test lint types tests-only bench bench-media bench-search bench-vouchers clean
+.PHONY: demo test lint types tests-only bench bench-intake bench-media bench-search bench-vouchers soak clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/scanner demo
@@ -30,6 +30,13 @@ tests-only: $(VENV)/dev.done
 bench: $(VENV)/bench.done
 	$(BIN)/python -m benchmarks.hashing
 	$(BIN)/python -m benchmarks.start
+
+bench-intake: $(VENV)/dev.done
+	$(BIN)/python -m benchmarks.intake
+
+soak: $(VENV)/dev.done
+	@sh tests/fetch_system_parts.sh
+	$(BIN)/python -m tests.intake.soak
 
 bench-media: $(VENV)/dev.done
 	$(BIN)/python -m benchmarks.decoding

@@ -1,15 +1,23 @@
 #!/bin/sh
-# What pip can't give: a PostgreSQL server for the store's tests. On Debian as root it is installed; elsewhere one line
-# says how to get it, and the tests that need it are left out. In CI nothing is left out.
+# What pip can't give: a PostgreSQL server for the store's tests and Chromium for the pages'. On Debian as root both are
+# installed; elsewhere one line says how to get what is missing, and the tests that need it are left out. In CI nothing is
+# left out.
 set -eu
-if command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
-    exit 0
-fi
+missing=""
+command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="postgresql"
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+[ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-    echo "installing PostgreSQL for the store's tests"
+    echo "installing for the tests:" $missing
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends postgresql >/dev/null
+    # shellcheck disable=SC2086 # words are meant
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $missing fonts-dejavu-core >/dev/null
     exit 0
 fi
-echo "left out: the store's tests on PostgreSQL; install the package postgresql (Debian, Fedora) or postgresql@15 (Homebrew)"
+for part in $missing; do
+    case $part in
+    postgresql) echo "left out: tests on PostgreSQL; install the package postgresql (Debian, Fedora) or postgresql@15 (Homebrew)" ;;
+    chromium) echo "left out: tests of the pages in a browser; install the package chromium (Debian, Fedora, Homebrew)" ;;
+    esac
+done
 [ "${CI:-}" != true ]
