@@ -80,6 +80,32 @@ def test_two_workers_send_each_message_once(store_url):
     asyncio.run(run())
 
 
+def test_a_hook_another_worker_sends_to_is_left_alone(store_url):
+    """Its next message waits, in whichever worker."""
+
+    async def run() -> None:
+        async with open_writer(store_url) as writer, open_writer(store_url) as another:
+            await add_hooks(writer, 1)
+            await tell_times(writer, 2)
+            go = asyncio.Event()
+
+            async def wait(_number: int) -> int:
+                await go.wait()
+                return 200
+
+            first, second = Worker(writer, wait), Worker(another, lambda _: 200)
+            task = asyncio.create_task(first.run())
+            while not first.sent:
+                await asyncio.sleep(0.005)
+            await second.run()
+            assert second.sent == []
+            go.set()
+            await task
+            assert await states(writer) == ["delivered"] * 2
+
+    asyncio.run(run())
+
+
 def test_the_schedule_is_kept_to_its_end(store_url):
     """Each attempt is as late after the one before as the settings say, under the same id; then it is given up."""
     schedule = Settings().hook_schedule
@@ -216,26 +242,33 @@ def test_a_message_that_ends_its_workers_is_given_up(sqlite_url):
     asyncio.run(run())
 
 
-def test_who_lost_the_lease_writes_nothing(store_url):
-    """An answer that comes after another worker has begun does not undo what that one found."""
+@pytest.mark.parametrize("ended", [True, False])
+def test_who_lost_the_lease_writes_nothing(store_url, ended):
+    """An answer that comes after another worker has begun, or ended, does not undo what that one finds."""
 
     async def run() -> None:
         async with open_writer(store_url) as writer:
             await add_hooks(writer, 1)
             await tell_times(writer)
-            go = asyncio.Event()
+            first_may, second_may = asyncio.Event(), asyncio.Event()
 
             async def late(_number: int) -> int:
-                await go.wait()
+                await first_may.wait()
                 return 500
 
-            slow = Worker(writer, late)
-            task = asyncio.create_task(slow.run())
-            while not slow.sent:
-                await asyncio.sleep(0.005)
-            await Worker(writer, lambda _: 200, now=AT + TERMS.lease).run()
-            go.set()
-            await task
+            async def good(_number: int) -> int:
+                await second_may.wait()
+                return 200
+
+            slow, quick = Worker(writer, late), Worker(writer, good, now=AT + TERMS.lease)
+            tasks = []
+            for worker in (slow, quick):
+                tasks.append(asyncio.create_task(worker.run()))
+                while not worker.sent:
+                    await asyncio.sleep(0.005)
+            for number, may in [(1, second_may), (0, first_may)] if ended else [(0, first_may), (1, second_may)]:
+                may.set()
+                await tasks[number]
             (row,) = await messages(writer)
             assert (row.state, row.last_status, row.attempts) == ("delivered", 200, 2)
 

@@ -202,6 +202,16 @@ def test_this_machine_is_not_reached(scheme):
     asyncio.run(run())
 
 
+def test_plain_http_is_not_spoken():
+    """Not to a public address either: no name is even asked for."""
+
+    async def public(_host: str, _port: int) -> list[str]:
+        raise AssertionError
+
+    sender = Sender(KEY, timeout=5, resolve=public)
+    assert asyncio.run(post(sender, "http://a.example/")) == Answer(NOT_PUBLIC)
+
+
 def test_a_name_that_changes_its_answer_gains_nothing(monkeypatch):
     """DNS rebinding: it is asked once an attempt, and the checked answer is what is connected to."""
     answers = [["8.8.8.8"], ["127.0.0.1"]]
