@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -120,6 +121,12 @@ class Browser:
         return self.send(self.open("/console/login"), "/console/login", token=token)
 
 
+def aside(work: Callable[[], Any]) -> Any:
+    """Do it in another thread: Playwright keeps an event loop running in the test's own."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result(30)
+
+
 @dataclass
 class Place:
     """A running intake, with its database and clock."""
@@ -145,7 +152,7 @@ class Place:
 
     def token(self, *scopes: str) -> str:
         """The token of a new operator, a reviewer if not said otherwise."""
-        return make_operator(self.database, *(scopes or ("review",)), name=next(self.names))
+        return aside(lambda: make_operator(self.database, *(scopes or ("review",)), name=next(self.names)))
 
     def case(self, *matches: dict[str, Any], **options: Any) -> str:
         """Open a case."""
@@ -154,7 +161,7 @@ class Place:
             async with open_writer(self.database) as writer:
                 return await add_case(writer, matches or (match(),), **options)
 
-        return asyncio.run(add())
+        return aside(lambda: asyncio.run(add()))
 
     def run(self, work: Callable[..., Any]) -> Any:
         """Do something with a writer on the database."""
@@ -163,7 +170,7 @@ class Place:
             async with open_writer(self.database) as writer:
                 return await work(writer)
 
-        return asyncio.run(run())
+        return aside(lambda: asyncio.run(run()))
 
 
 @contextmanager
