@@ -124,7 +124,7 @@ def test_another_key_than_the_logs_is_refused(operator, tmp_path):
     """It would sign checkpoints that nobody who knows the log's key believes."""
     operator("new", "first", "--scope", "admin")
     for arguments in (("new", "second", "--scope", "read"), ("revoke", "first")):
-        assert told(operator(*arguments, "--key", tmp_path / "other.key"), "signed by another key", "other.key")
+        assert told(operator(*arguments, "--key", tmp_path / "other.key"), "signed by another key")
     assert told(operator("new", "second", "--scope", "read", "--key", tmp_path / "no.key"), "no.key")
 
 
