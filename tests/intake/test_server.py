@@ -21,7 +21,7 @@ from scanner.intake.store.engine import open_store
 from scanner.intake.store.tables import VOUCHERS
 from scanner.keys import write_key_pair
 from scanner.outbox import Outbox
-from scanner.vouchers import DeviceSealer, Receipt, prove_possession
+from scanner.vouchers import DeviceSealer, Receipt, prove_possession, window_at
 from tests.intake.conftest import INTAKE, NOW, make_operator
 from tests.policies import ACCOUNT, OPENER, PAYLOAD, POLICY, seal
 
@@ -29,6 +29,7 @@ DEVICE = Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
 SEALER = DeviceSealer(DEVICE, POLICY, ACCOUNT)
 DEVICE_ID = SEALER.device_id.hex()
 TOKEN = "a-token-nobody-may-read"
+WINDOW = window_at(time.time())
 
 
 def text(data: bytes) -> str:
@@ -46,7 +47,7 @@ def enrol(url: str, token: str | None = None) -> httpx.Response:
 
 
 def put(url: str, voucher: bytes, slot: int) -> httpx.Response:
-    return httpx.put(f"{url}/v1/vouchers/{DEVICE_ID}/744/{slot}", content=voucher)
+    return httpx.put(f"{url}/v1/vouchers/{DEVICE_ID}/{WINDOW}/{slot}", content=voucher)
 
 
 def stored(url: str) -> dict[int, bytes]:
@@ -61,7 +62,7 @@ def test_a_receipt_outlives_the_process_that_gave_it(start_intake, store_url):
     """Killed right after its last answer, the intake holds every voucher it signed for, with the same receipts."""
     first = start_intake(store_url)
     assert enrol(first.url).status_code == 201
-    vouchers = [seal(SEALER, 744, slot) for slot in range(5)]
+    vouchers = [seal(SEALER, WINDOW, slot) for slot in range(5)]
     answers = [put(first.url, voucher, slot) for slot, voucher in enumerate(vouchers)]
     assert first.stop(signal.SIGKILL) == -signal.SIGKILL
     assert [answer.status_code for answer in answers] == [201] * 5
@@ -95,7 +96,7 @@ def test_an_intake_killed_midway_gets_every_voucher_once(start_intake, store_url
     """The answer lost in the crash is given again after the restart: all delivered, none twice, all receipts valid."""
     with Outbox(tmp_path / "outbox.db") as outbox:
         for _ in range(12):
-            outbox.add(744, lambda window, slot: seal(SEALER, window, slot), NOW)
+            outbox.add(WINDOW, lambda window, slot: seal(SEALER, window, slot), NOW)
         process = start_intake(store_url)
         transport = AnswerLost(process, at=8)  # the enrolment, six delivered, one stored whose answer is lost
         with Courier(process.url, DEVICE, ACCOUNT, INTAKE.public_key(), transport=transport) as courier:
@@ -122,15 +123,15 @@ def test_the_output_names_no_device_and_no_secret(start_intake, store_url):
         headers={"Authorization": f"Bearer {operator}"},
     )
     assert registered.status_code == 201
-    voucher = seal(SEALER, 744, 0)
+    voucher = seal(SEALER, WINDOW, 0)
     assert enrol(process.url, "wrong").status_code == 401
     assert enrol(process.url, TOKEN).status_code == 201
     assert put(process.url, voucher, 0).status_code == 201
     assert put(process.url, voucher, 1).status_code == 400
     assert put(process.url, voucher[:-1], 0).status_code == 400
-    assert put(process.url, seal(SEALER, 744, 0), 0).status_code == 409
+    assert put(process.url, seal(SEALER, WINDOW, 0), 0).status_code == 409
     assert put(process.url, bytes(5000), 0).status_code == 413
-    assert httpx.get(f"{process.url}/v1/vouchers/{DEVICE_ID}/744/0").status_code == 405
+    assert httpx.get(f"{process.url}/v1/vouchers/{DEVICE_ID}/{WINDOW}/0").status_code == 405
 
     async def break_it() -> None:
         async with open_store(store_url) as store, store.writing() as db:
@@ -191,8 +192,8 @@ def test_a_taken_port_is_one_line(intake_key, sqlite_url):
 @pytest.mark.parametrize(
     ("database", "word"),
     [
-        ("nonsense", "not valid"),
-        ("mysql://localhost/x", "mysql"),
+        ("nonsense", "PRESCAN_INTAKE_DATABASE is not allowed"),
+        ("mysql://localhost/x", "must be sqlite:///FILE or postgresql://"),
         ("sqlite:////nowhere/at/all/intake.db", "there is no database"),
         ("postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=5", "database failed"),
     ],

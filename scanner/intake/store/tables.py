@@ -193,12 +193,13 @@ HOOK_MESSAGES = Table(
     Column("event", String(32), nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("made_at", BigInteger, nullable=False),
-    Column("state", String(12), nullable=False),  # waiting, delivered, given-up
+    Column("state", String(12), nullable=False),  # waiting, sending, delivered, given-up
     Column("attempts", BigInteger, nullable=False),
-    Column("due_at", BigInteger, nullable=False),  # also the end of the lease of who delivers it
-    Column("last_status", BigInteger),  # 0: no answer
+    Column("due_at", BigInteger, nullable=False),  # when it is sent next, its lease ends, or an ended one is deleted
+    Column("last_status", BigInteger),  # 0: no answer; -1: not a public address
     Column("ended_at", BigInteger),
     Index("ix_hook_messages_state_due_at", "state", "due_at"),
+    Index("ix_hook_messages_hook_id_made_at", "hook_id", "made_at"),
 )
 
 LOG_HEAD = Table(

@@ -160,6 +160,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("message_id", name=op.f("pk_hook_messages")),
     )
     op.create_index("ix_hook_messages_state_due_at", "hook_messages", ["state", "due_at"], unique=False)
+    op.create_index("ix_hook_messages_hook_id_made_at", "hook_messages", ["hook_id", "made_at"], unique=False)
     op.create_table(
         "sessions",
         sa.Column("session_hash", sa.LargeBinary(length=32), nullable=False),
@@ -241,6 +242,7 @@ def downgrade() -> None:
     op.drop_table("vouchers")
     op.drop_index(op.f("ix_sessions_operator_id"), table_name="sessions")
     op.drop_table("sessions")
+    op.drop_index("ix_hook_messages_hook_id_made_at", table_name="hook_messages")
     op.drop_index("ix_hook_messages_state_due_at", table_name="hook_messages")
     op.drop_table("hook_messages")
     op.drop_table("exported_windows")
