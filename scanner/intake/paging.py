@@ -54,11 +54,16 @@ def read_cursor(cursor: str, *kinds: type) -> tuple[Any, ...]:
         key = cbor2.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError, cbor2.CBORDecodeError):
         key = None
-    if not isinstance(key, list) or [type(part) for part in key] != list(kinds):
-        raise ProblemError(HTTPStatus.BAD_REQUEST, "bad-cursor", "The cursor is not one of this list's; leave it out")
-    if any(isinstance(part, int) and not 0 <= part < 2**63 for part in key):
+    if not isinstance(key, list) or [type(part) for part in key] != list(kinds) or not all(map(_can_be_stored, key)):
         raise ProblemError(HTTPStatus.BAD_REQUEST, "bad-cursor", "The cursor is not one of this list's; leave it out")
     return tuple(key)
+
+
+def _can_be_stored(part: Any) -> bool:
+    """Whether both databases have such a value: an integer of 63 bits, text without NUL."""
+    if isinstance(part, int):
+        return 0 <= part < 2**63
+    return not isinstance(part, str) or "\0" not in part
 
 
 def cut(rows: Sequence[Row], limit: int, *key: str) -> tuple[Sequence[Row], str | None]:
