@@ -9,14 +9,17 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from tests.processes import children_of, wait_until_gone
 
 HOW_TO_GET_IT = (
     "these tests run on a real PostgreSQL server and found no initdb and pg_ctl, neither on PATH nor in "
@@ -25,11 +28,42 @@ HOW_TO_GET_IT = (
 
 
 class Server:
-    """A running server."""
+    """A running server.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where all it writes is.
+        start: runs ``pg_ctl start`` on it.
+    """
+
+    def __init__(self, folder: Path, start: Callable[[], None]) -> None:
         self._folder = folder
         self._numbers = itertools.count()
+        self.start = start
+
+    def processes(self) -> list[int]:
+        """Its processes, the postmaster first; none if it does not run."""
+        try:
+            postmaster = int((self._folder / "data" / "postmaster.pid").read_text("utf-8").split()[0])
+        except FileNotFoundError:
+            return []
+        children = children_of(postmaster)
+        return [postmaster, *children] if children else []
+
+    def kill(self) -> None:
+        """End all of its processes at once with SIGKILL, and wait until they are gone; ``start`` starts it again."""
+        killed = self.processes()
+        for process in killed:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        wait_until_gone(killed)
+        for lock in ("data/postmaster.pid", ".s.PGSQL.5432.lock"):  # where nobody asks how it ended, it seems to run
+            (self._folder / lock).unlink()
+
+    def kill_one(self, choose: Callable[[Sequence[int]], int]) -> None:
+        """End one of its processes, not the postmaster; that then ends the others, recovers and goes on by itself."""
+        if others := self.processes()[1:]:
+            with suppress(ProcessLookupError):
+                os.kill(choose(others), signal.SIGKILL)
 
     def url(self, database: str) -> str:
         """The URL of a database, whether it exists or not."""
@@ -72,12 +106,15 @@ def running(*, durable: bool = False) -> Iterator[Server]:
 
     try:
         call("initdb", "--no-sync", "--auth=trust", "--username=tester", "--encoding=UTF8", "--locale=C")
-        settings = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync={'on' if durable else 'off'} -c max_connections=60"
-        call("pg_ctl", "start", "-w", "-t", "50", "-l", str(log), "-o", settings)
+        fsync = "on" if durable else "off"
+        settings = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync={fsync} -c max_connections=60"
+        server = Server(folder, lambda: call("pg_ctl", "start", "-w", "-t", "50", "-l", str(log), "-o", settings))
+        server.start()
         try:
-            yield Server(folder)
+            yield server
         finally:
-            call("pg_ctl", "stop", "-w", "-t", "50", "-m", "fast")
+            if server.processes():
+                call("pg_ctl", "stop", "-w", "-t", "50", "-m", "fast")
     finally:
         shutil.rmtree(folder)
 

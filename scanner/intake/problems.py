@@ -15,12 +15,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from scanner.errors import StorageError, VoucherError
 
 MEDIA_TYPE = "application/problem+json"
 PREFIX = "urn:prescan:problem:"
 
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _log = logging.getLogger(__name__)
 
 _VOUCHER_STATUS = {
@@ -98,7 +100,10 @@ def install(app: FastAPI) -> None:
         return response_to(error)
 
     @app.exception_handler(RequestValidationError)
-    async def _(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def _(request: Request, error: RequestValidationError) -> JSONResponse:
+        standing = _standing_methods(app, request)
+        if standing and request.method not in standing:  # the path is one of its own, and no value of a parameter
+            return _not_allowed(standing)
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return problem_response(
@@ -106,8 +111,10 @@ def install(app: FastAPI) -> None:
         )
 
     @app.exception_handler(HTTPException)
-    async def _(_: Request, error: HTTPException) -> JSONResponse:
+    async def _(request: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:  # it knows the methods of one route, and a path may have several
+            return _not_allowed(_standing_methods(app, request) or _matching_methods(app, request))
         name = status.phrase.lower().replace(" ", "-")
         return problem_response(status, name, status.phrase, headers=dict(error.headers or {}))
 
@@ -115,3 +122,19 @@ def install(app: FastAPI) -> None:
     async def _(_: Request, error: Exception) -> JSONResponse:
         _log.error("request failed: %s", type(error).__name__)
         return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The intake failed")
+
+
+def _standing_methods(app: FastAPI, request: Request) -> list[str]:
+    """Methods of a path that is documented as it stands, without parameters; none if it isn't."""
+    return [method.upper() for method in app.openapi()["paths"].get(request.scope["path"], ())]
+
+
+def _matching_methods(app: FastAPI, request: Request) -> list[str]:
+    """Methods that some route takes at this path."""
+    scopes = {method: {**request.scope, "method": method} for method in _METHODS}
+    return [name for name, scope in scopes.items() if any(each.matches(scope)[0] is Match.FULL for each in app.routes)]
+
+
+def _not_allowed(methods: list[str]) -> JSONResponse:
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    return problem_response(status, "method-not-allowed", status.phrase, headers={"Allow": ", ".join(sorted(methods))})

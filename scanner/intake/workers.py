@@ -35,6 +35,7 @@ class _Worker:
     """One place among the workers, and who holds it now."""
 
     process: subprocess.Popen[bytes] | None = None
+    ready: bool = False
     began: float = 0.0
     failures: int = 0
     due: float = 0.0
@@ -51,8 +52,9 @@ class _Parent:
     asked: list[int] = field(default_factory=list)
 
     def start(self, worker: _Worker) -> None:
-        """Start a worker, waiting until it takes requests or has ended."""
+        """Start a worker, without waiting for it: whoever waits hears no signal."""
         worker.began = time.monotonic()
+        worker.ready = False
         worker.process = subprocess.Popen(  # noqa: S603 -- ourselves
             self.command,
             env=self.environment,
@@ -62,7 +64,14 @@ class _Parent:
             process_group=0,  # a terminal's Ctrl-C goes to the parent alone, which passes it on once
         )
         assert worker.process.stdout is not None
-        worker.process.stdout.readline()  # READY, or nothing if it ended
+        os.set_blocking(worker.process.stdout.fileno(), False)
+
+    def all_ready(self) -> bool:
+        """Whether each worker has said that it takes requests."""
+        for worker in self.workers:
+            if not worker.ready and worker.process is not None and worker.process.stdout is not None:
+                worker.ready = worker.process.stdout.read(len(READY)) == READY  # None: it has said nothing yet
+        return all(worker.ready for worker in self.workers)
 
     def tick(self) -> None:
         """Start again who has died and is due."""
@@ -119,9 +128,12 @@ def run_workers(deployment: Deployment, listening: socket.socket, started: Calla
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             for worker in parent.workers:
-                if not parent.asked:
-                    parent.start(worker)
-            started()
+                parent.start(worker)
+            while not parent.asked and not parent.all_ready():
+                time.sleep(_TICK)
+                parent.tick()
+            if not parent.asked:
+                started()
             while not parent.asked:
                 time.sleep(_TICK)
                 parent.tick()

@@ -1,0 +1,28 @@
+"""A slice of the soak: killed a few times under load, the intake keeps every receipt's word."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests import postgres
+from tests.intake.soak import soaking
+
+VICTIMS = {
+    "sqlite": ["service", "worker", "service"],
+    "postgresql": ["postgresql", "backend", "service", "backend", "postgresql"],
+}
+
+
+@pytest.mark.parametrize("kind", postgres.databases())
+def test_no_receipt_is_lost_to_kills(tmp_path, kind):
+    """Service, worker and database are killed; receipts stand, retries get the same, nothing is half there."""
+    victims = VICTIMS[kind]
+    workers = 2 if "worker" in victims else 1
+    with soaking(tmp_path, kind, workers, random.Random(7), durable=False) as soak:
+        figures = soak.run(victims)
+    assert figures.kills.total() == len(victims)
+    assert figures.seen["cut off"] > 0
+    assert figures.receipts > 50
+    assert figures.vouchers >= figures.receipts + figures.unanswered
