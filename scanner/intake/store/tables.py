@@ -90,6 +90,7 @@ WINDOWS = Table(
     Column("window_number", BigInteger, primary_key=True, autoincrement=False),
     Column("vouchers", BigInteger, nullable=False),  # counted so far
     Column("counted_at", BigInteger, nullable=False),
+    Index("ix_windows_window_number", "window_number"),
 )
 
 EXPORTS = Table(
@@ -112,6 +113,7 @@ EXPORTED_WINDOWS = Table(
     Column("account", LargeBinary(16), primary_key=True),
     Column("window_number", BigInteger, primary_key=True, autoincrement=False),
     Column("vouchers", BigInteger, nullable=False),
+    Index("ix_exported_windows_account_window_number", "account", "window_number"),
 )
 
 OPENINGS = Table(
@@ -142,6 +144,7 @@ CASES = Table(
     Column("outcome", String(16)),
     Column("closed_at", BigInteger),
     Index("uq_cases_account_window_number", "account", "window_number", unique=True),
+    Index("ix_cases_closed_at", "closed_at"),
 )
 
 CASE_MATCHES = Table(

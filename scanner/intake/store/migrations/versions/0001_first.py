@@ -118,6 +118,7 @@ def upgrade() -> None:
         sa.Column("counted_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("account", "window_number", name=op.f("pk_windows")),
     )
+    op.create_index("ix_windows_window_number", "windows", ["window_number"], unique=False)
     op.create_table(
         "cases",
         sa.Column("case_id", sa.String(length=32), nullable=False),
@@ -133,6 +134,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["opening_id"], ["openings.opening_id"], name=op.f("fk_cases_opening_id")),
         sa.PrimaryKeyConstraint("case_id", name=op.f("pk_cases")),
     )
+    op.create_index("ix_cases_closed_at", "cases", ["closed_at"], unique=False)
     op.create_index(op.f("ix_cases_state"), "cases", ["state"], unique=False)
     op.create_index("uq_cases_account_window_number", "cases", ["account", "window_number"], unique=True)
     op.create_table(
@@ -143,6 +145,9 @@ def upgrade() -> None:
         sa.Column("vouchers", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["export_id"], ["exports.export_id"], name=op.f("fk_exported_windows_export_id")),
         sa.PrimaryKeyConstraint("export_id", "account", "window_number", name=op.f("pk_exported_windows")),
+    )
+    op.create_index(
+        "ix_exported_windows_account_window_number", "exported_windows", ["account", "window_number"], unique=False
     )
     op.create_table(
         "hook_messages",
@@ -159,8 +164,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["hook_id"], ["hooks.hook_id"], name=op.f("fk_hook_messages_hook_id")),
         sa.PrimaryKeyConstraint("message_id", name=op.f("pk_hook_messages")),
     )
-    op.create_index("ix_hook_messages_state_due_at", "hook_messages", ["state", "due_at"], unique=False)
     op.create_index("ix_hook_messages_hook_id_made_at", "hook_messages", ["hook_id", "made_at"], unique=False)
+    op.create_index("ix_hook_messages_state_due_at", "hook_messages", ["state", "due_at"], unique=False)
     op.create_table(
         "sessions",
         sa.Column("session_hash", sa.LargeBinary(length=32), nullable=False),
@@ -242,13 +247,16 @@ def downgrade() -> None:
     op.drop_table("vouchers")
     op.drop_index(op.f("ix_sessions_operator_id"), table_name="sessions")
     op.drop_table("sessions")
-    op.drop_index("ix_hook_messages_hook_id_made_at", table_name="hook_messages")
     op.drop_index("ix_hook_messages_state_due_at", table_name="hook_messages")
+    op.drop_index("ix_hook_messages_hook_id_made_at", table_name="hook_messages")
     op.drop_table("hook_messages")
+    op.drop_index("ix_exported_windows_account_window_number", table_name="exported_windows")
     op.drop_table("exported_windows")
     op.drop_index("uq_cases_account_window_number", table_name="cases")
     op.drop_index(op.f("ix_cases_state"), table_name="cases")
+    op.drop_index("ix_cases_closed_at", table_name="cases")
     op.drop_table("cases")
+    op.drop_index("ix_windows_window_number", table_name="windows")
     op.drop_table("windows")
     op.drop_table("tokens")
     op.drop_table("operators")
