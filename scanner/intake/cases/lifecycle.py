@@ -12,7 +12,7 @@ different people said the same. There are two outcomes, so a third person always
 settles it, and no round of argument is needed. Until there is a third reviewer, a disputed case waits.
 
 New matches of the same account and window reopen a case and begin a new round: whoever decided before did not see them.
-In each round every person decides once.
+In each round every person decides once. A case that was to be reported is reported when its new round is closed.
 
 Who works on a case holds its lease; that is beside its state::
 
