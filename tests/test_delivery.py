@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import random
@@ -15,10 +16,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from scanner.delivery import LONGEST_WAIT_HEEDED, Courier
 from scanner.errors import DeliveryError, RefusedError
-from scanner.intake.app import create_app
+from scanner.intake.settings import Settings
+from scanner.intake.store import schema
 from scanner.outbox import Outbox
 from scanner.vouchers import DeviceSealer, Receipt, Voucher
-from tests.intake.conftest import INTAKE, NOW, serving
+from tests.intake.conftest import INTAKE, NOW, make_operator, open_app, serving
 from tests.policies import ACCOUNT, OTHER_ACCOUNT, POLICY, seal
 
 DEVICE = Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
@@ -77,14 +79,21 @@ def outbox(tmp_path):
     """An outbox with three vouchers due."""
     with Outbox(tmp_path / "outbox.db", rng=random.Random(1)) as box:
         for _ in range(3):
-            box.add(735, lambda window, slot: seal(SEALER, window, slot), NOW)
+            box.add(744, lambda window, slot: seal(SEALER, window, slot), NOW)
         yield box
+
+
+def migrated(folder) -> str:
+    """The URL of an intake's new database."""
+    url = f"sqlite:///{folder / 'intake.db'}"
+    schema.migrate(url)
+    return url
 
 
 @pytest.fixture
 def intake_url(tmp_path):
     """A running intake."""
-    with serving(create_app(f"sqlite:///{tmp_path / 'intake.db'}", INTAKE, clock=lambda: NOW)) as url:
+    with serving(open_app(migrated(tmp_path))) as url:
         yield url
 
 
@@ -103,7 +112,7 @@ def test_what_is_due_is_delivered_with_receipts_that_verify(intake_url, outbox):
     receipts = [Receipt.verified(receipt, INTAKE.public_key()) for receipt in outbox.receipts()]
     assert [receipt.voucher_digest for receipt in receipts] == digests
     assert [(receipt.device_id, receipt.window, receipt.slot) for receipt in receipts] == [
-        (DEVICE_ID, 735, slot) for slot in range(3)
+        (DEVICE_ID, 744, slot) for slot in range(3)
     ]
 
 
@@ -133,7 +142,7 @@ def test_only_vouchers_and_the_enrolment_are_sent(outbox):
     app = Signing(INTAKE)
     with serving(app) as url, courier_to(url) as courier:
         assert courier.deliver(outbox, NOW) == 3
-    assert app.asked == [("PUT", f"/v1/vouchers/{DEVICE_ID.hex()}/735/{each.slot}", each.voucher) for each in waiting]
+    assert app.asked == [("PUT", f"/v1/vouchers/{DEVICE_ID.hex()}/744/{each.slot}", each.voucher) for each in waiting]
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
@@ -310,12 +319,20 @@ def test_a_silent_intake_is_given_up(outbox):
 
 
 def test_enrolment_needs_the_token_where_one_is_asked(tmp_path):
-    """Refused without it and with another; done with it, and no error when repeated."""
-    app = create_app(f"sqlite:///{tmp_path / 'intake.db'}", INTAKE, enrolment_token="secret")
-    with serving(app) as url, courier_to(url) as courier:
+    """Refused without it and with another; done with the one its provider registered, and no error when repeated."""
+    url = migrated(tmp_path)
+    provider = {"Authorization": f"Bearer {make_operator(url, 'enrol')}"}
+    with serving(open_app(url, settings=Settings())) as address, courier_to(address) as courier:
         for token in (None, "wrong"):
             with pytest.raises(RefusedError, match="401"):
                 courier.enrol(token)
+        account = base64.urlsafe_b64encode(ACCOUNT).rstrip(b"=").decode()
+        registered = httpx.put(
+            f"{address}/v1/tokens/{hashlib.sha256(b'secret').hexdigest()}",
+            json={"account": account, "expires_at": int(NOW) + 3600},
+            headers=provider,
+        )
+        assert registered.status_code == 201
         courier.enrol("secret")
         courier.enrol("secret")
 

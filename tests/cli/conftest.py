@@ -75,7 +75,7 @@ def journey(travelled_once, tmp_path) -> Journey:
     folder = tmp_path / "journey"
     shutil.copytree(travelled_once.folder, folder)
     copy = Journey(folder)
-    command("intake", "export", copy.export, "--database", copy.database)
+    command("intake", "export", copy.export, "--database", copy.database, "--key", copy.intake_key)
     return copy
 
 

@@ -22,6 +22,8 @@ from scanner.cli.app import app
 from scanner.delivery import Courier
 from scanner.hashset import HashSet
 from scanner.intake.app import create_app
+from scanner.intake.settings import Settings
+from scanner.intake.store import schema
 from scanner.keys import read_private_key
 from scanner.outbox import Outbox
 from scanner.pipeline import Checkpoint, Scanner
@@ -96,11 +98,14 @@ def travelled(folder: Path, *options: str, devices: Mapping[tuple[str, int], ran
         2,
     )
     policy = policies.check_successor(None, pinned, here.policy.read_bytes())
+    schema.migrate(here.database)
     intake_key = read_private_key(here.intake_key, Ed25519PrivateKey)
     with (
         HashSet.open(here.known) as known,
         Scanner(known, isolation="in-process") as scanner,
-        serving(create_app(here.database, intake_key, clock=lambda: NOW)) as url,
+        serving(
+            create_app(here.database, intake_key, settings=Settings(unsafe_open_enrolment=True), clock=lambda: NOW)
+        ) as url,
     ):
         for (account, number), sent in devices.items():
             key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"{account}{number}".encode()).digest())

