@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -162,8 +163,8 @@ def main() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     def tell() -> None:
-        sys.stdout.buffer.write(READY)
-        sys.stdout.buffer.flush()
+        with suppress(BrokenPipeError):  # the parent has died: the thread above ends this worker, as it should end
+            os.write(sys.stdout.fileno(), READY)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
     with socket.socket(fileno=number) as listening:
