@@ -39,6 +39,12 @@ UNPROTECTED: dict[str, str] = {
 }
 """Columns that the log says nothing of, and why."""
 
+UNNOTICED = {
+    "checkpoints": "copies, kept for those who ask later; a missing one leaves less to ask for and hides nothing",
+    "hook_messages": "as its columns",
+}
+"""Tables of which a missing row is not noticed, and why; of the second, no row is."""
+
 Key: TypeAlias = tuple[Any, ...]
 Row: TypeAlias = Mapping[str, Any]
 

@@ -57,6 +57,7 @@ class Course:
         deleted: how many were deleted in all.
         expiries: what is said of them, in order.
         given: exports that name it still.
+        first: position of its first receipt, told by who reads them; -1 before.
     """
 
     closed: int = 0
@@ -66,6 +67,7 @@ class Course:
     deleted: int = 0
     expiries: deque[Expiry] = field(default_factory=deque)
     given: list[Given] = field(default_factory=list)
+    first: int = -1
     has_case: bool = False
     _case_is_closed: bool = False
     _closed_before: int = 0

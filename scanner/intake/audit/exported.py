@@ -62,10 +62,12 @@ def check_exported(
 
 
 def _check_totals(named: Named, exports: Mapping[Key, Row], courses: Courses, findings: Findings) -> None:
-    expiries = sorted(courses.last_expiries.values())
+    last = sorted(courses.last_expiries.values())
+    first = sorted(courses.of[place].first for place in courses.last_expiries)
     for (export_id,), row in exports.items():
         windows = named.get(export_id, [])
-        deleted_since = len(expiries) - bisect_right(expiries, courses.made.get(export_id, -1))
+        made = courses.made.get(export_id, -1)
+        deleted_since = bisect_right(first, made) - bisect_right(last, made)  # windows that were there, and are not
         lacking = row["windows"] - len(windows)
         vouchers = row["vouchers"] - _sum(windows)
         if not 0 <= lacking <= deleted_since or (vouchers < lacking if lacking else vouchers != 0):

@@ -1,15 +1,20 @@
 """What a check of the database found to be wrong.
 
-Rules: a finding names a table and a row, never what is in the row; they are counted all, and the first are kept.
+Rules: a finding names a table and a row, never what is in the row; they are counted all, and the first of each table
+are kept.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 MOST_KEPT = 100
+MOST_OF_TABLE = 20
+"""Findings kept in all and of one table, so that many of one hide nothing of the others."""
+
 _PLAIN = re.compile(r"[0-9A-Za-z._-]{1,64}")
 _LONGEST = 64
 
@@ -36,16 +41,13 @@ class Finding:
 class Findings:
     """Collects findings.
 
-    Args:
-        most: how many to keep.
-
     Attributes:
-        first: the first of them.
+        first: the first ``MOST_OF_TABLE`` of each table, and the first ``MOST_KEPT`` of those.
         count: how many there are in all.
     """
 
-    def __init__(self, most: int = MOST_KEPT) -> None:
-        self._most = most
+    def __init__(self) -> None:
+        self._of_table: Counter[str] = Counter()
         self.first: list[Finding] = []
         self.count = 0
 
@@ -58,7 +60,8 @@ class Findings:
             what: in a few words, without anything of the row.
         """
         self.count += 1
-        if len(self.first) < self._most:
+        self._of_table[table] += 1
+        if self._of_table[table] <= MOST_OF_TABLE and len(self.first) < MOST_KEPT:
             self.first.append(Finding(table, " ".join(map(written, key)) or "-", what))
 
 

@@ -27,6 +27,7 @@ from scanner.intake.store.tables import VOUCHERS
 from scanner.vouchers.header import day_at
 from scanner.vouchers.receipt import Receipt
 
+_TOLD = ("device_id", "window_number", "slot", "digest", "voucher")
 _PIECE = 1_024  # rows of a few kB
 _CHECKED_AT_ONCE = 256  # receipts
 _MOST_WAITING = 16  # times that many
@@ -119,6 +120,8 @@ class Holdings:
         while held.throughs and held.throughs[0] <= position:
             self.received[place, held.throughs.popleft()] = held.received
         held.received += 1
+        if held.received == 1:
+            course.first = position
         if held.received <= course.deleted:
             self._count_deleted(course, held, digest)
             if row is not None:
@@ -172,7 +175,9 @@ class Holdings:
         return windows
 
     async def _more(self) -> bool:
-        self._ahead.extend(await anext(self._rows, None) or ())
+        async for rows in self._rows:
+            self._ahead.extend(rows)
+            break
         return bool(self._ahead)
 
     def _held(self, place: Place) -> _Held:
@@ -192,10 +197,10 @@ class Holdings:
 
     def _compare(self, row: Any, says: Receipt, states: frozenset[str], held: _Held) -> None:
         key = key_of(row)
-        place = {"device_id": says.device_id, "window_number": says.window, "slot": says.slot}
-        wanted = {**place, "digest": says.voucher_digest, "voucher": Digest(says.voucher_digest)}
-        for name in differing(wanted, row._mapping):  # noqa: SLF001 -- SQLAlchemy's public name for it
-            self._findings.add(VOUCHERS.name, key, f"{name} is not what the log says")
+        if (*key, row.digest, _digest_of(row.voucher)) != _wanted(says):
+            wanted = dict(zip(_TOLD, _wanted(says), strict=True)) | {"voucher": Digest(says.voucher_digest)}
+            for name in differing(wanted, row._mapping):  # noqa: SLF001 -- SQLAlchemy's public name for it
+                self._findings.add(VOUCHERS.name, key, f"{name} is not what the log says")
         if row.state not in states:
             self._findings.add(VOUCHERS.name, key, "state is not what follows from the log")
         if row.state == VoucherState.RECEIVED:
@@ -223,6 +228,14 @@ class Holdings:
         if first is not None and last is not None and first[0] < last[0]:
             self._findings.add(VOUCHERS.name, first[1], "state: it is not counted, and a later voucher is")
             self._findings.add(VOUCHERS.name, last[1], "state: it is counted, and an earlier voucher is not")
+
+
+def _digest_of(voucher: object) -> bytes | None:
+    return hashlib.sha256(voucher).digest() if isinstance(voucher, bytes) else None
+
+
+def _wanted(says: Receipt) -> tuple[object, ...]:
+    return (says.device_id, says.window, says.slot, says.voucher_digest, says.voucher_digest)
 
 
 def key_of(row: Any) -> Key:

@@ -107,6 +107,17 @@ class Regrowth:
                     what = "hashes are not those of the entries" if tile in found else "the tile is missing"
                     self._findings.add(LOG_TILES.name, tile, what)
                     self._tiles_are_good = False
+                    if tile.level == 0:
+                        self._find_entries(tile, tiles[tile], found.get(tile))
+
+    def _find_entries(self, tile: Tile, hashes: bytes, kept: object) -> None:
+        """Name the entries whose hashes a tile has otherwise."""
+        if not isinstance(kept, bytes):
+            return
+        for start in range(0, min(len(hashes), len(kept)), HASH_SIZE):
+            if hashes[start : start + HASH_SIZE] != kept[start : start + HASH_SIZE]:
+                position = WIDTH * tile.number + start // HASH_SIZE
+                self._findings.add("log_entries", (position,), "body is not what the tile has the hash of")
 
     async def _kept(self, after: int, through: int) -> Sequence[Any]:
         within = and_(CHECKPOINTS.c.size > after, CHECKPOINTS.c.size <= through)
@@ -151,6 +162,9 @@ class Regrowth:
             return
         if checkpoint is None or (checkpoint.size, checkpoint.root) != (self.tree.size, self.tree.root()):
             self._findings.add(LOG_HEAD.name, (row.one,), "note is not the checkpoint of these entries")
+        if checkpoint is not None and checkpoint.size < self.tree.size:
+            what = "this entry, and what is behind it, is past the newest checkpoint"
+            self._findings.add("log_entries", (checkpoint.size,), what)
 
     def _parsed(self, note: object) -> Checkpoint | None:
         return Checkpoint.parse(note, *self._verifiers) if isinstance(note, (str, bytes)) else None

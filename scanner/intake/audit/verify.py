@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scanner.errors import ArgumentError, VoucherError
 from scanner.intake.audit.checkpoints import Checkpoint
-from scanner.intake.audit.comparing import as_stored, compare, pieces_of
+from scanner.intake.audit.comparing import PIECE, as_stored, compare, pieces_of
 from scanner.intake.audit.courses import KINDS, Courses
 from scanner.intake.audit.decoding import decoded
 from scanner.intake.audit.entries import Entry
@@ -116,7 +116,7 @@ class _Reading:
         self._next = 0
 
     async def read(self, db: AsyncConnection) -> None:
-        async for rows in pieces_of(db, as_stored(LOG_ENTRIES).order_by(LOG_ENTRIES.c.position)):
+        async for rows in pieces_of(db, as_stored(LOG_ENTRIES).order_by(LOG_ENTRIES.c.position), PIECE):
             await self._holdings.read(max((row.position for row in rows if type(row.position) is int), default=-1) + 1)
             for row in rows:
                 self._take(row)
@@ -125,19 +125,21 @@ class _Reading:
 
     def _take(self, row: Any) -> None:
         key = (row.position,)
-        if row.position != self._next or type(row.position) is not int:
+        position = row.position if type(row.position) is int else self._next
+        if row.position != self._next or row.position is not position:
             self._findings.add(LOG_ENTRIES.name, key, "an entry is missing before this one, or it is one too many")
-        self._next = row.position + 1 if type(row.position) is int else self._next + 1
+        self._next = position + 1
         try:
             entry = decoded(row.body)
         except VoucherError as error:
             self._findings.add(LOG_ENTRIES.name, key, f"body: {error}")
             return
-        for name, value in (("kind", entry.kind), ("at", entry.at)):
-            if getattr(row, name) != value:
-                self._findings.add(LOG_ENTRIES.name, key, f"{name} is not that of the body")
+        if row.kind != entry.kind:
+            self._findings.add(LOG_ENTRIES.name, key, "kind is not that of the body")
+        if row.at != entry.at:
+            self._findings.add(LOG_ENTRIES.name, key, "at is not that of the body")
         try:
-            self._follow(row.position, entry)
+            self._follow(position, entry)
         except _IMPOSSIBLE as error:
             why = str(error) if isinstance(error, ReplayError) else "it does not follow on the entries before it"
             self._findings.add(LOG_ENTRIES.name, key, why)
@@ -164,7 +166,7 @@ async def _read_courses(db: AsyncConnection, courses: Courses) -> Courses:
     async for rows in pieces_of(db, query):
         for row in rows:
             with suppress(VoucherError, *_IMPOSSIBLE):
-                courses.follow(row.position, decoded(row.body))
+                courses.follow(row.position if type(row.position) is int else 0, decoded(row.body))
     return courses
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import argon2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
 
 from scanner.intake.audit.notes import Verifier
 from scanner.intake.authority.devices import enrol, register_token, revoke_device
@@ -28,6 +29,7 @@ from scanner.intake.keeper import keep_checkpoint
 from scanner.intake.settings import DAY, Settings
 from scanner.intake.store.change import Writer
 from scanner.intake.store.receiving import Came, Received, receive
+from scanner.intake.store.tables import CASES
 from scanner.intake.windows import expiring
 from scanner.intake.windows.choosing import Wanted
 from scanner.intake.windows.counting import count_all
@@ -44,10 +46,10 @@ VERIFIER = Verifier(ORIGIN, INTAKE.public_key().public_bytes_raw())
 WINDOW = 650
 """The window in which it begins."""
 START = WINDOW * WINDOW_SECONDS + 86_400
-SETTINGS = Settings(grace=DAY, case_retention=WINDOW_SECONDS)
+SETTINGS = Settings(grace=DAY, case_retention=3 * WINDOW_SECONDS)
 SIGNING = SigningKey(INTAKE)
 
-(CLOSED, DECIDED_ONCE, BELOW, EXPIRED, ENDED, LATE) = (bytes([number]) * 16 for number in range(1, 7))
+(CLOSED, DECIDED_ONCE, BELOW, EXPIRED, ENDED, LATE, PARTLY) = (bytes([number]) * 16 for number in range(1, 8))
 """Accounts, by what comes of their first window."""
 
 
@@ -123,10 +125,6 @@ class Intake:
             await report_opening(change, f"{self.openings:032x}", report, by)
 
     async def case_of(self, account: bytes) -> str:
-        from sqlalchemy import select
-
-        from scanner.intake.store.tables import CASES
-
         async with self.writer.store.reading() as db:
             return (await db.execute(select(CASES.c.case_id).where(CASES.c.account == account))).scalar_one()
 
@@ -145,8 +143,9 @@ class Intake:
             note_id = hashlib.sha256(account).hexdigest()[:32]
             await add_note(change, case_id, by.operator_id, note_id, "Zwei Bilder, beide klar.")
 
-    async def expire(self, *, rounds: int = 100) -> None:
-        for _ in range(rounds):
+    async def expire(self, *, changes: int) -> None:
+        """Delete three vouchers a change."""
+        for _ in range(changes):
             self.at += 1
             await expiring.expire(self.writer, SETTINGS, self.at)
 
@@ -167,7 +166,8 @@ async def live(writer: Writer) -> None:
     alice, her_token = await intake.operator("alice", Scope.REVIEW, by=admin.operator_id)
     bob, _ = await intake.operator("bob", Scope.REVIEW, by=admin.operator_id)
     await _hooks(intake, staff.operator_id)
-    for account in (CLOSED, DECIDED_ONCE, BELOW, EXPIRED, ENDED, LATE):
+    await _fill(intake, staff.operator_id)
+    for account in (CLOSED, DECIDED_ONCE, BELOW, EXPIRED, ENDED, LATE, PARTLY):
         await intake.enrol(account, staff.operator_id)
     await intake.enrol(CLOSED, staff.operator_id, 1)
     await register_token(writer, bytes(32), LATE, intake.at + 60, intake.at, by=staff.operator_id)
@@ -188,6 +188,9 @@ async def live(writer: Writer) -> None:
         await intake.decide(account, alice, CaseOutcome.DISMISS, 2)
         await intake.note(account, bob)
         await intake.decide(account, bob, CaseOutcome.DISMISS, 2)
+    await intake.open(ENDED, 5, range(3))
+    for person in (bob, alice):
+        await intake.decide(ENDED, person, CaseOutcome.DISMISS, 3)
     await log_out(intake.service, cookie)
 
     await _expiries(intake)
@@ -205,33 +208,42 @@ async def _hooks(intake: Intake, by: str) -> None:
     await _set_hook(intake, 1, {"export.made", "case.closed"}, by)
 
 
+async def _fill(intake: Intake, by: str) -> None:
+    """More than a full tile of the log, of entries that cost nothing to check."""
+    wanted: tuple[set[Subscribed], ...] = ({"case.opened"}, {"case.closed"})
+    async with intake.writer.change(intake.at) as change:
+        for number in range(260):
+            await set_hook(change, f"{0:032x}", "https://hooks.example/0", wanted[number % 2], by)
+
+
 async def _set_hook(intake: Intake, number: int, events: set[Subscribed], by: str) -> None:
     async with intake.writer.change(intake.at) as change:
         await set_hook(change, f"{number:032x}", f"https://hooks.example/{number}", events, by)
 
 
 async def _expiries(intake: Intake) -> None:
-    """A window goes whole; one's case goes, and late vouchers of it stay."""
+    """A window goes whole, then two with a case; late vouchers of one stay."""
     intake.at = (WINDOW + 2) * WINDOW_SECONDS
-    await intake.expire(rounds=2)  # nothing is due for those two but what has no case
+    await intake.expire(changes=3)
     intake.at += int(SETTINGS.case_retention)
-    await intake.deliver(LATE, range(6, 8))  # as late as a test likes: nobody asks here
+    await intake.deliver(LATE, range(6, 8))  # nobody asks here whether it is too late
     await intake.count()
-    await intake.expire(rounds=6)
+    await intake.export()
+    await intake.expire(changes=4)
 
 
 async def _afterwards(intake: Intake, staff: Operator, alice: Operator, bob: Operator) -> None:
     """What is under way at the end."""
     by = staff.operator_id
     intake.at = START + 100  # the rest begins anew, in windows whose grace has not passed
-    await intake.deliver(CLOSED, range(300))  # past a full tile of the log
+    await intake.deliver(CLOSED, range(5))
     await intake.deliver(CLOSED, range(5), number=1)
     await intake.deliver(DECIDED_ONCE, range(6))
     await intake.deliver(BELOW, range(3))
     await intake.count()
     await keep_checkpoint(intake.service)
     await intake.export(by)
-    await intake.open(CLOSED, 305, range(3), by)
+    await intake.open(CLOSED, 10, range(3), by)
     await intake.open(DECIDED_ONCE, 6, range(2), by)
     await intake.open(BELOW, 3, range(0), by)
     await intake.decide(CLOSED, alice, CaseOutcome.REPORT, 3)
@@ -242,7 +254,7 @@ async def _afterwards(intake: Intake, staff: Operator, alice: Operator, bob: Ope
     await intake.deliver(DECIDED_ONCE, range(6, 8))
     await intake.count()
     await intake.export(by, before=WINDOW + 1)
-    await intake.open(CLOSED, 309, range(3))  # nothing new: what was opened is closed at once
+    await intake.open(CLOSED, 14, range(3))  # nothing new: what was opened is closed at once
     await intake.open(DECIDED_ONCE, 8, range(4), by)
     await intake.note(DECIDED_ONCE, alice)
     await intake.decide(DECIDED_ONCE, alice, CaseOutcome.DISMISS, 4)
@@ -254,6 +266,9 @@ async def _afterwards(intake: Intake, staff: Operator, alice: Operator, bob: Ope
         await take_case(change, await intake.case_of(DECIDED_ONCE), bob.operator_id)
     await revoke_operator(intake.writer, bob.operator_id, intake.at)
     await keep_checkpoint(intake.service)
+    await intake.deliver(PARTLY, range(7), WINDOW - 1)
+    await intake.count()
+    await intake.expire(changes=1)
     await intake.deliver(BELOW, range(5, 7))
 
 
@@ -267,4 +282,5 @@ def build(url: str) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("scanner.intake.authority.operators.HASHER", argon2.PasswordHasher(1, 8, 1))
         patched.setattr(expiring, "PIECE", 3)
+        patched.setattr(expiring, "ROUNDS", 1)
         asyncio.run(run())
