@@ -14,14 +14,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from scanner.intake.console.rendering import STATES
 from tests.intake.cases.conftest import ACCOUNT, AT, WINDOW, match
 from tests.intake.console.conftest import Place, placed
 from tests.intake.console.test_casework import HOSTILE, decide
-
-playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = ["--no-sandbox", "--no-zygote", "--disable-gpu", "--disable-dev-shm-usage"]
@@ -38,9 +37,9 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser() -> Iterator[Browser]:
     """One browser."""
-    with playwright.sync_playwright() as driver:
+    with sync_playwright() as driver:
         running = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=30_000)
         try:
             yield running
@@ -57,7 +56,7 @@ def here(tmp_path_factory, sqlite_template) -> Iterator[Place]:
 
 
 @contextmanager
-def tab(browser: Any, place: Place, *, quiet: bool = True, **options: Any) -> Iterator[Any]:
+def tab(browser: Browser, place: Place, *, quiet: bool = True, **options: Any) -> Iterator[Page]:
     """A tab with cookies of its own; what its policy stops or a script raises fails the test, if it is to be quiet."""
     with_size = {"viewport": {"width": 1280, "height": 800}} | options
     context = browser.new_context(base_url=place.url, **with_size)
@@ -74,7 +73,7 @@ def tab(browser: Any, place: Place, *, quiet: bool = True, **options: Any) -> It
         context.close()
 
 
-def log_in(page: Any, place: Place, *scopes: str) -> None:
+def log_in(page: Page, place: Place, *scopes: str) -> None:
     """Log in as a new operator."""
     page.goto("/console/login")
     page.fill("#token", place.token(*scopes))
@@ -82,10 +81,10 @@ def log_in(page: Any, place: Place, *scopes: str) -> None:
     page.get_by_role("button", name="Log out").wait_for()
 
 
-def found_by_axe(page: Any) -> list[str]:
+def found_by_axe(page: Page) -> list[str]:
     """What axe finds wrong with a page, of any weight: rule and element."""
     if page.evaluate("window.axe === undefined"):
-        page.evaluate(axe.Axe().axe_script)
+        page.evaluate(Axe().axe_script)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [f"{each['id']}: {node['target']}" for each in found["violations"] for node in each["nodes"]]
 
