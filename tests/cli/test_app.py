@@ -17,6 +17,10 @@ COMMANDS = (
     (), ("hash",), ("scan",), ("demo",), ("hashset",), ("hashset", "build"), ("hashset", "info"), ("hashset", "verify"),
     ("hashset", "delta"), ("hashset", "merge"),
     ("keys",), ("keys", "new"), ("keys", "show"), ("intake",), ("intake", "serve"), ("intake", "export"),
+    ("intake", "import"), ("intake", "migrate"), ("intake", "check-config"), ("intake", "health"),
+    ("intake", "backup"), ("intake", "restore"), ("intake", "operator"), ("intake", "operator", "new"),
+    ("intake", "operator", "list"), ("intake", "operator", "revoke"),
+    ("intake", "audit"), ("intake", "audit", "verify"),
     ("policy",), ("policy", "threshold"), ("policy", "new"), ("policy", "show"), ("opener",), ("opener", "open"),
     ("ledger",), ("ledger", "show"), ("ledger", "verify"),
 )  # fmt: skip

@@ -221,7 +221,9 @@ LOG_ENTRIES = Table(
     Column("kind", String(24), nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),  # what the leaf is the hash of
-)
+    Index("ix_log_entries_no_receipt", "position", sqlite_where=text("kind <> 'receipt'"),
+          postgresql_where=text("kind <> 'receipt'")),
+)  # fmt: skip
 
 LOG_TILES = Table(
     "log_tiles",

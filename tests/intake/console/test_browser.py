@@ -26,9 +26,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 ARGUMENTS = ["--no-sandbox", "--no-zygote", "--disable-gpu", "--disable-dev-shm-usage"]
 LONGEST = 10_000  # milliseconds
 SIZES = [(360, 740), (1280, 800)]
-EXPECTED = re.compile(
-    "status of 40[0-9]|Permissions-Policy header"
-)  # our own refusals; what this Chromium doesn't know
+EXPECTED = re.compile("status of 40[0-9]")  # our own refusals
 SCHEMES = ["light", "dark"]
 
 pytestmark = pytest.mark.skipif(

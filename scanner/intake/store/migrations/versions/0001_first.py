@@ -59,6 +59,14 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("position", name=op.f("pk_log_entries")),
     )
+    op.create_index(
+        "ix_log_entries_no_receipt",
+        "log_entries",
+        ["position"],
+        unique=False,
+        sqlite_where=sa.text("kind <> 'receipt'"),
+        postgresql_where=sa.text("kind <> 'receipt'"),
+    )
     head = op.create_table(
         "log_head",
         sa.Column("one", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -264,6 +272,12 @@ def downgrade() -> None:
     op.drop_table("openings")
     op.drop_table("log_tiles")
     op.drop_table("log_head")
+    op.drop_index(
+        "ix_log_entries_no_receipt",
+        table_name="log_entries",
+        sqlite_where=sa.text("kind <> 'receipt'"),
+        postgresql_where=sa.text("kind <> 'receipt'"),
+    )
     op.drop_table("log_entries")
     op.drop_table("hooks")
     op.drop_table("exports")
