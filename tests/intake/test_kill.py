@@ -25,4 +25,4 @@ def test_no_receipt_is_lost_to_kills(tmp_path, kind):
     assert figures.kills.total() == len(victims)
     assert figures.seen["cut off"] > 0
     assert figures.receipts > 50
-    assert figures.vouchers >= figures.receipts + figures.unanswered
+    assert figures.vouchers >= figures.receipts
