@@ -88,7 +88,7 @@ class AllPairs:
             StorageError: it can't be read, or is not such a file.
         """
         try:
-            with np.load(path, allow_pickle=False) as held:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as held:
                 about = json.loads(held["about"].tobytes())
                 return cls(
                     Counted.of_arrays(held), held["sums"], about["bits"], about["reach"], about["left"], about["right"]
