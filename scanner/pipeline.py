@@ -20,6 +20,7 @@ from typing import Protocol
 
 from scanner.errors import ArgumentError, MediaError, MediaFault, UnknownNameError
 from scanner.hashset import HashSet, LayeredSet
+from scanner.hashset.calibration import check_demand
 from scanner.index import ENGINES, Index
 from scanner.matching import find_matches
 from scanner.media import Accuracy, Limits, Source, is_video, read_source
@@ -60,6 +61,7 @@ class Scanner:
 
     Raises:
         UnknownNameError: no such engine or isolation.
+        HashSetError: the list lacks the calibration that the profile asks for.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class Scanner:
         accuracy: Accuracy = Accuracy.FAST,
         rule: VideoRule = VIDEO_RULE,
     ) -> None:
+        if profile.requires_calibration is not None:
+            check_demand(known.calibration, profile.requires_calibration, known.header.name)
         self.known = known
         self.profile = profile
         if engine not in ("auto", *ENGINES):

@@ -6,12 +6,13 @@ says so in its name.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
-from scanner.errors import UnknownNameError
+from scanner.errors import ArgumentError, UnknownNameError
 from scanner.types import Action, Outcome
 
 
@@ -89,6 +90,35 @@ VIDEO_RULE = VideoRule(
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrationDemand:
+    """What evidence a list must carry of how seldom it is wrong; see :class:`scanner.hashset.Calibration`.
+
+    A calibration is unsigned. The demand keeps a list that nobody measured, or that is measured to be too bad, from
+    being used by mistake; it does not stop whoever may write the list's file from inventing the measurement.
+
+    Attributes:
+        highest_fpir: the upper bound of the FPIR at 95 % may be no higher; over 0, at most 1.
+        not_before: day of the oldest measurement that counts.
+        stratum: kind of pictures whose bound counts; None: all query pictures together.
+
+    Raises:
+        ArgumentError: a value is of another type or out of its range.
+    """
+
+    highest_fpir: float
+    not_before: dt.date
+    stratum: str | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.highest_fpir) not in (int, float) or not 0 < self.highest_fpir <= 1:
+            raise ArgumentError(f"the highest FPIR is over 0 and at most 1, not {self.highest_fpir!r}")
+        if type(self.not_before) is not dt.date:
+            raise ArgumentError(f"not_before is a date, not {self.not_before!r}")
+        if self.stratum is not None and (type(self.stratum) is not str or not self.stratum):
+            raise ArgumentError(f"a stratum is a name, or None for all pictures together, not {self.stratum!r}")
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What to do about each outcome.
 
@@ -99,6 +129,7 @@ class Profile:
         time_limit: seconds a scan may take before it counts as ``TIMEOUT``; in-process an asynchronous one.
         video_time_limit: the same for videos.
         source: why it is as it is.
+        requires_calibration: evidence without which a list is not used; None: any list is.
     """
 
     name: str
@@ -110,6 +141,7 @@ class Profile:
     time_limit: float
     video_time_limit: float
     source: str
+    requires_calibration: CalibrationDemand | None = None
 
     def action_for(self, outcome: Outcome) -> Action:
         """Look up the action of an outcome."""

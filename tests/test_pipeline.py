@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import datetime as dt
 import functools
 import io
 import threading
@@ -14,14 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scanner.errors import SandboxError, UnknownNameError
+from scanner.errors import HashSetError, SandboxError, UnknownNameError
 from scanner.hashing import hash_media, hash_picture
-from scanner.hashset import Entry, HashSet, HashSetBuilder
+from scanner.hashset import Calibration, Check, Entry, HashSet, HashSetBuilder, attach_calibration
 from scanner.hashset.entry import entries_of
 from scanner.index import Hits
 from scanner.media import Limits
 from scanner.pipeline import Scanner as IsolatedScanner
-from scanner.profiles import PROFILES
+from scanner.profiles import PROFILES, CalibrationDemand, Profile
 from scanner.sandbox import IsolatedHasher
 from scanner.types import Action, Outcome, Verdict, VideoMatch
 from tests.sandbox.test_isolated import EVIL
@@ -185,6 +186,54 @@ def test_an_unknown_isolation_is_refused_at_once(known):
     """So that nobody believes in an isolation that is none."""
     with pytest.raises(UnknownNameError, match="jail"):
         IsolatedScanner(known, isolation="jail")
+
+
+MEASURED = dt.date(2026, 7, 1)
+
+
+@pytest.fixture
+def calibrated_path(known, known_path, tmp_path):
+    """The three pictures with a certificate of no hit in 30,000: an FPIR of at most 0.0000999."""
+    calibration = Calibration(
+        hashset_digest=known.digest, algorithm="pdq", radius=31, quality_floor=50, corpus_digest=bytes(32),
+        date=MEASURED, query_clusters=30_000, hits=0, nearest_distances=(40,), versions={"prescan": "0.1.0"},
+    )  # fmt: skip
+    attach_calibration(known_path, calibration, tmp_path / "calibrated.prescan", today=MEASURED)
+    return tmp_path / "calibrated.prescan"
+
+
+def demanding(highest_fpir: float, not_before: dt.date) -> Profile:
+    """The standard profile with a demand."""
+    return dataclasses.replace(PROFILES["standard"], requires_calibration=CalibrationDemand(highest_fpir, not_before))
+
+
+@pytest.mark.parametrize("isolation", ["isolated", "in-process"])
+def test_a_list_without_evidence_is_refused_when_the_scanner_is_opened(known, isolation, monkeypatch):
+    """Before any process is made; a profile that asks for nothing takes it."""
+    monkeypatch.setattr("scanner.pipeline.IsolatedHasher", None)
+    with pytest.raises(HashSetError, match="the list three has no calibration certificate"):
+        IsolatedScanner(known, demanding(1, dt.date(2020, 1, 1)), isolation=isolation)
+    monkeypatch.undo()
+    IsolatedScanner(known, isolation=isolation).close()
+
+
+@pytest.mark.parametrize(
+    ("highest", "not_before", "words"),
+    [
+        (1e-4, MEASURED, None), (1e-4, MEASURED - dt.timedelta(days=400), None), (1, MEASURED, None),
+        (9.98e-5, MEASURED, "0 false hits in 30,000 query clusters"),
+        (1, MEASURED + dt.timedelta(days=1), "was calibrated on 2026-07-01"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("check", Check)
+def test_evidence_meets_the_demand_or_the_list_is_refused(calibrated_path, check, highest, not_before, words):
+    """Whether too high or too old, and however little of the file was checked."""
+    with HashSet.open(calibrated_path, check=check) as known:
+        if words is None:
+            assert Scanner(known, demanding(highest, not_before)).scan(KNOWN).outcome is Outcome.MATCH
+        else:
+            with pytest.raises(HashSetError, match=words):
+                Scanner(known, demanding(highest, not_before))
 
 
 def test_warming_up_changes_no_verdict(scanner):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 
 import pytest
 
-from scanner.errors import UnknownNameError
+from scanner.errors import ArgumentError, UnknownNameError
 from scanner.hashing import HASHERS
-from scanner.profiles import ALGORITHMS, PROFILES, algorithm_named, profile_named
+from scanner.profiles import ALGORITHMS, PROFILES, CalibrationDemand, algorithm_named, profile_named
 from scanner.types import Action, Outcome
 
 
@@ -75,3 +76,32 @@ def test_strict_holds_whatever_could_not_be_checked():
     strict = profile_named("strict")
     sent = {outcome for outcome in Outcome if strict.action_for(outcome) is Action.SEND}
     assert sent == {Outcome.NO_MATCH, Outcome.LOW_QUALITY}
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+def test_no_named_profile_asks_for_a_calibration(profile):
+    """A day that fits every list can't be named in advance; whoever asks says from when and how low."""
+    assert profile.requires_calibration is None
+    demand = CalibrationDemand(1e-4, dt.date(2026, 1, 1))
+    assert dataclasses.replace(profile, requires_calibration=demand).requires_calibration is demand
+
+
+@pytest.mark.parametrize("highest", [0, -1e-9, 1.0001, float("nan"), float("inf"), "0.1", None, True])
+def test_a_demand_that_is_no_rate_is_refused(highest):
+    """A demand of 0 could never be met; one over 1 asks for nothing."""
+    with pytest.raises(ArgumentError, match="highest FPIR"):
+        CalibrationDemand(highest, dt.date(2026, 1, 1))
+
+
+@pytest.mark.parametrize("day", [None, "2026-01-01", dt.datetime(2026, 1, 1, tzinfo=dt.UTC), 20454])
+def test_a_demand_of_no_day_is_refused(day):
+    """A time of day compares with no date."""
+    with pytest.raises(ArgumentError, match="not_before is a date"):
+        CalibrationDemand(1e-4, day)
+
+
+@pytest.mark.parametrize("stratum", ["", 7])
+def test_a_demand_of_no_stratum_is_refused(stratum):
+    """None means all of them; an empty name means a mistake."""
+    with pytest.raises(ArgumentError, match="stratum"):
+        CalibrationDemand(1e-4, dt.date(2026, 1, 1), stratum)

@@ -11,7 +11,20 @@ from typing import Annotated
 import typer
 
 import scanner
-from scanner.cli import demo, doctor, hashing, hashset, intake, keys, ledger, opener, policy, policy_files, scan
+from scanner.cli import (
+    demo,
+    doctor,
+    hashing,
+    hashset,
+    hashset_calibration,
+    intake,
+    keys,
+    ledger,
+    opener,
+    policy,
+    policy_files,
+    scan,
+)
 from scanner.cli.output import EXIT_INTERRUPTED, fail
 from scanner.errors import ScannerError
 
@@ -26,6 +39,7 @@ app.command("hash")(hashing.hash_files)
 app.command("scan")(scan.scan_files)
 app.command("demo")(demo.run_demo)
 app.command("doctor")(doctor.run_doctor)
+hashset.app.command("attach-calibration")(hashset_calibration.attach)
 app.add_typer(hashset.app, name="hashset")
 app.add_typer(keys.app, name="keys")
 app.add_typer(intake.app, name="intake")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scanner.cli.hashing import Algorithm
+from scanner.cli.hashset_calibration import as_fields, as_lines
 from scanner.cli.output import TASK, errors, fail, print_json, progress
 from scanner.errors import HashSetError
 
@@ -127,12 +128,14 @@ def info(file: File, json: Annotated[bool, typer.Option("--json", help="As JSON.
 
     with HashSet.open_any(file) as known:
         facts = _facts(known)
+        calibration = known.calibration
     if json:
-        print_json(facts)
+        print_json(facts | {"calibration": as_fields(calibration)})
     else:
-        width = max(map(len, facts))
-        for key, value in facts.items():
-            typer.echo(f"{key.replace('_', ' '):<{width}}  {value}")
+        lines = [(key.replace("_", " "), str(value)) for key, value in facts.items()] + as_lines(calibration)
+        width = max(len(key) for key, _ in lines)
+        for key, value in lines:
+            typer.echo(f"{key:<{width}}  {value}")
 
 
 @app.command("verify")

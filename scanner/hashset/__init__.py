@@ -1,6 +1,10 @@
 """The list of known hashes: file format, reading, building, deltas."""
 
+from scanner.hashset.attaching import attach_calibration as attach_calibration
 from scanner.hashset.builder import HashSetBuilder as HashSetBuilder
+from scanner.hashset.calibration import Calibration as Calibration
+from scanner.hashset.calibration import Edit as Edit
+from scanner.hashset.calibration import Stratum as Stratum
 from scanner.hashset.entry import Entry as Entry
 from scanner.hashset.layers import DeltaBuilder as DeltaBuilder
 from scanner.hashset.layers import LayeredSet as LayeredSet

@@ -2,10 +2,12 @@
 
 Rules:
 1. The file begins with a FAISS IndexBinaryFlat of the codes, so ``faiss.read_index_binary(path)`` reads it as it is.
-2. Every byte is covered by a SHA-256: sections by the header, the header by the footer. The header's SHA-256 is the
-   set's digest: two files with one digest hold the same list.
+2. Every byte is covered by a SHA-256: sections by the header, the header by the footer. The SHA-256 of the header
+   without the calibration is the set's digest: two files with one digest hold the same list.
 3. The footer comes last, so a file cut anywhere is no hash set. Nothing is unpickled; all integers are little-endian.
 4. A file is written whole under another name and renamed into place: a reader sees the old list or the new one.
+5. Policies and vouchers name the digest, and a calibration can be measured only of a list that has one. So attaching it
+   changes no other section and not the digest: what is matched stays what was signed, and the calibration is unsigned.
 
 Layout::
 
@@ -17,6 +19,7 @@ Layout::
     videos     only if there are some: u64 cluster, u64 number of entries that are its frames; clusters ascending
     tables     only in larger sets: the search tables of the codes (scanner.index.tables)
     removed    only in a delta: i64 positions in the base that no longer count, ascending
+    calibration  only if it was attached: how often the list is wrong, as JSON (scanner.hashset.certificate)
     header     JSON object, keys sorted, ASCII (HEADER_KEYS); names each section's offset, length, SHA-256
     footer     u64 header offset, u64 header length, 32 bytes SHA-256 of the header, 8 bytes MAGIC
 """
@@ -27,7 +30,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import NoneType
 from typing import Any
 
@@ -38,9 +41,10 @@ FORMAT_VERSION = 1
 MAGIC = b"PRESCAN\x01"
 ALIGNMENT = 64
 VIDEO_BYTES = 16
-SECTIONS = ("codes", "clusters", "labels", "label_texts", "videos", "tables", "removed")
-OPTIONAL = frozenset({"videos", "tables", "removed"})
+SECTIONS = ("codes", "clusters", "labels", "label_texts", "videos", "tables", "removed", "calibration")
+OPTIONAL = frozenset({"videos", "tables", "removed", "calibration"})
 LARGEST_HEADER = 1 << 20
+LARGEST_CALIBRATION = 1 << 20
 
 _FOOTER = struct.Struct("<QQ32s8s")
 FOOTER_BYTES = _FOOTER.size
@@ -120,6 +124,20 @@ class Header:
             raise HashSetError("the hash set's header is not written as it should be")
         return header
 
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the header as it is without a calibration: the set's digest, 32 bytes."""
+        return hashlib.sha256(self.without_calibration().to_bytes()).digest()
+
+    def without_calibration(self) -> Header:
+        """The header as it was before a calibration was attached."""
+        return replace(self, sections={name: self.sections[name] for name in self.present() if name != "calibration"})
+
+    def end(self) -> int:
+        """Where the sections end, padding included, and the header begins."""
+        last = self.sections[self.present()[-1]]
+        return last.offset + last.length + len(padding(last.length))
+
     def present(self) -> list[str]:
         """Names of the sections the file has, in order."""
         return [name for name in SECTIONS if name in self.sections]
@@ -149,6 +167,8 @@ class Header:
             raise HashSetError("the hash set's videos are no whole records")
         if "removed" in self.sections and self.sections["removed"].length % 8:
             raise HashSetError("the hash set's removals are no whole numbers")
+        if "calibration" in self.sections and self.sections["calibration"].length > LARGEST_CALIBRATION:
+            raise HashSetError(f"the hash set's calibration is over {LARGEST_CALIBRATION:,} bytes")
         if not set(SECTIONS) - OPTIONAL <= set(self.sections) <= set(SECTIONS) or any(
             self.sections[name].length != length for name, length in lengths.items()
         ):

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from scanner.errors import ArgumentError, HashSetError
 from scanner.hashset.builder import HashSetBuilder
+from scanner.hashset.calibration import Calibration
 from scanner.hashset.entry import Entry
 from scanner.hashset.format import Header
 from scanner.hashset.reader import Check, HashSet
@@ -34,6 +35,7 @@ class LayeredSet:
 
     Attributes:
         header, digest: of the whole; the count is of entries that count.
+        calibration: of the whole, which is the delta's: what was measured of the base alone says nothing of it.
         positions: number of positions an index may name.
         gone: positions that no longer count, in this layer and below; ascending, int64.
 
@@ -57,6 +59,7 @@ class LayeredSet:
         self.above = above
         self.gone: npt.NDArray[np.int64] = np.union1d(below.gone, removed)
         self.digest: bytes = above.digest
+        self.calibration: Calibration | None = above.calibration
         self.positions: int = below.positions + len(above)
         self.header: Header = replace(above.header, count=len(below) - len(removed) + len(above))
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from scanner.errors import HashSetError, HashShapeError, StorageError
 from scanner.hashset import format as layout
+from scanner.hashset.calibration import Calibration
 from scanner.hashset.entry import Entry
 from scanner.index import Index, open_index
 from scanner.index.tables import check_tables
@@ -27,7 +28,7 @@ _NO_VIDEOS: npt.NDArray[np.uint64] = np.empty((0, 2), np.uint64)
 
 
 class Check(StrEnum):
-    """How much of a file is checked when it is opened. Header, structure and the labels' texts always are.
+    """How much of a file is checked when it is opened. Header, structure, labels' texts and calibration always are.
 
     ``FULL``: every byte is checked against its SHA-256 before :meth:`HashSet.open` returns.
     ``DEFERRED``: the same in the background; no search answers before it is done, and none if it fails.
@@ -50,7 +51,8 @@ class HashSet:
 
     Attributes:
         header: what the set says of itself.
-        digest: SHA-256 of the header, which names all the rest; 32 bytes.
+        digest: SHA-256 of the header, which names all the rest but the calibration; 32 bytes.
+        calibration: how often the list was wrong when it was measured, or None if nobody attached that.
         codes: packed hashes; shape ``(n, bits // 8)``, uint8.
         clusters: shape ``(n,)``, uint64.
         labels: numbers of the entries' labels; shape ``(n,)``, uint32.
@@ -58,13 +60,16 @@ class HashSet:
         tables: the block of search tables, uint8, or None in small sets.
     """
 
-    def __init__(self, file: mmap.mmap, header: layout.Header, digest: bytes, label_texts: tuple[str, ...]) -> None:
+    def __init__(
+        self, file: mmap.mmap, header: layout.Header, label_texts: tuple[str, ...], calibration: Calibration | None
+    ) -> None:
         self._file = file
         self._verifier: threading.Thread | None = None
         self._fault: HashSetError | None = None
         self._label_texts = label_texts
         self.header = header
-        self.digest = digest
+        self.digest = header.digest
+        self.calibration = calibration
         self.codes = self._bytes("codes")[layout.FAISS_HEADER_BYTES :].reshape(header.count, header.bits // 8)
         self.clusters = self._bytes("clusters").view("<u8")
         self.tables = self._bytes("tables") if "tables" in header.sections else None
@@ -105,11 +110,12 @@ class HashSet:
             raise StorageError(f"can't open the hash set {path}: {why}") from error
         try:
             with memoryview(mapped) as view:
-                header, digest = _outline(view)
+                header = _outline(view)
                 texts = _label_texts(view, header)
+                calibration = _calibration(view, header)
                 if check is Check.FULL:
                     verify_sections(view, header, len(texts))
-            known = cls(mapped, header, digest, texts)
+            known = cls(mapped, header, texts, calibration)
         except HashSetError as error:
             raise HashSetError(f"{path}: {error}") from error  # the mapping goes with the last view of it
         if check is Check.DEFERRED:
@@ -226,6 +232,10 @@ class HashSet:
         """The FAISS index as it lies in the file; for ``faiss.deserialize_index_binary``."""
         return self._bytes("codes")
 
+    def list_bytes(self) -> npt.NDArray[np.uint8]:
+        """All sections but the calibration, with their padding, as they lie in the file."""
+        return np.frombuffer(self._file, np.uint8, self.header.without_calibration().end())
+
     def _bytes(self, name: str) -> npt.NDArray[np.uint8]:
         part = self.header.sections[name]
         return np.frombuffer(self._file, np.uint8, part.length, part.offset)
@@ -256,7 +266,7 @@ def _verify(file: memoryview, header: layout.Header, name: str) -> None:
         raise HashSetError(f"section {name} does not match its SHA-256: the file is corrupt")
 
 
-def _outline(file: memoryview) -> tuple[layout.Header, bytes]:
+def _outline(file: memoryview) -> layout.Header:
     """Read and check what every kind of opening relies on: footer, header, and where everything lies."""
     offset, length, digest = layout.locate_header(file)
     raw = bytes(file[offset : offset + length])
@@ -275,7 +285,17 @@ def _outline(file: memoryview) -> tuple[layout.Header, bytes]:
             check_tables(np.frombuffer(file, np.uint8, part.length, part.offset), header.count, header.bits)
         except HashShapeError as error:
             raise HashSetError(str(error)) from error
-    return header, digest
+    return header
+
+
+def _calibration(file: memoryview, header: layout.Header) -> Calibration | None:
+    if "calibration" not in header.sections:
+        return None
+    _verify(file, header, "calibration")
+    part = header.sections["calibration"]
+    calibration = Calibration.from_json(bytes(file[part.offset : part.offset + part.length]))
+    calibration.check_fits(header, header.digest)
+    return calibration
 
 
 def _label_texts(file: memoryview, header: layout.Header) -> tuple[str, ...]:
