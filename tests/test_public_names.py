@@ -62,6 +62,6 @@ def test_the_opener_never_loads_the_network_nor_a_database():
 
 def test_the_intake_never_loads_what_opens():
     """It takes, stores and hands on; the module that opens exports is not even there."""
-    code = "import sys, scanner.intake.server, scanner.intake.exporting; print('scanner.opener' in sys.modules)"
+    code = "import sys, scanner.intake.server, scanner.intake.windows.exporting; print('scanner.opener' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "False"
