@@ -159,7 +159,7 @@ def main() -> None:
     number, directory = int(sys.argv[1]), Path(sys.argv[2])
 
     def end_with_parent() -> None:
-        sys.stdin.buffer.read()  # until the parent ends, or closes it
+        os.read(sys.stdin.fileno(), 1)  # until the parent ends, or closes it; a buffer would be locked at the end
         os.kill(os.getpid(), signal.SIGTERM)
 
     def tell() -> None:
@@ -167,7 +167,7 @@ def main() -> None:
             os.write(sys.stdout.fileno(), READY)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
-    with socket.socket(fileno=number) as listening:
+    with socket.socket(fileno=number) as listening, suppress(KeyboardInterrupt):  # raised when SIGINT has been served
         serve(from_environment(os.environ), listening, started=tell, metrics_directory=directory)
 
 

@@ -23,7 +23,7 @@ from tests.processes import children_of, wait_until_gone
 
 WORKERS = 4
 CLIENTS = 20
-PLACES = 24
+PLACES = 12
 WAIT = 60.0
 PUT_ROUTE = "/v1/vouchers/{device}/{window}/{slot}"
 
@@ -64,7 +64,7 @@ def statuses(folder: Path) -> dict[str, Counter[str]]:
 
 def fresh_put(url: str, sender: Sender, voucher: bytes, slot: int) -> httpx.Response:
     """Deliver over a connection of its own, which any worker may take."""
-    with httpx.Client(base_url=url, timeout=WAIT) as client:
+    with httpx.Client(base_url=url, timeout=WAIT, verify=False) as client:  # certificates would take most of the time
         return sender.put(client, voucher, this_window(), slot)
 
 
