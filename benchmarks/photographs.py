@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from types import MappingProxyType
+
+from benchmarks import debs
+from scanner.errors import StorageError
 
 CORPUS = Path(__file__).parent / "corpus"
 PACKAGES = MappingProxyType(
@@ -30,27 +31,14 @@ SMALLEST_FILE = 8 * 1024
 
 def fetch() -> None:
     """Download and unpack each package that is not there yet."""
-    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        sys.exit(
-            "photographs: fetching needs Debian's apt-get and dpkg; "
-            "elsewhere set PRESCAN_PHOTOGRAPHS to a folder of JPEGs"
-        )
-    for name in PACKAGES:
-        target = CORPUS / name
-        if target.is_dir():
-            continue
-        partial = CORPUS / f".{name}"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        print(f"fetching {name} ({PACKAGES[name]})", file=sys.stderr)
-        try:
-            subprocess.run(["apt-get", "download", "-q", name], cwd=partial, check=True, stdout=subprocess.DEVNULL)
-            (archive,) = partial.glob("*.deb")
-            subprocess.run(["dpkg", "-x", archive.name, "."], cwd=partial, check=True)
-        except (subprocess.CalledProcessError, ValueError):
-            sys.exit(f"photographs: {name} can't be fetched; run apt-get update and try again")
-        archive.unlink()
-        partial.rename(target)
+    try:
+        for name in PACKAGES:
+            if not (CORPUS / name).is_dir():
+                debs.require_apt()
+                print(f"fetching {name} ({PACKAGES[name]})", file=sys.stderr)
+                debs.fetch(name, CORPUS)
+    except StorageError as error:
+        sys.exit(f"photographs: {error}; PRESCAN_PHOTOGRAPHS may name a folder of JPEGs instead")
 
 
 def photographs() -> list[Path]:
