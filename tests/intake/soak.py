@@ -194,7 +194,8 @@ class Soak:
                 client.over.set()
             self.intake.kill()
             for phone in self.phones:
-                phone.join(PATIENCE)
+                if phone.ident is not None:  # it was started
+                    phone.join(PATIENCE)
                 phone.close()
         self.look()
         self.figures.seconds = time.monotonic() - began
