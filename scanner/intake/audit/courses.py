@@ -6,16 +6,16 @@ position in the log alone::
     position   0 ........ closed ........ opened ........ exported .....................
     state        closed     |    opened     |   exported     |   counted, then received
 
-Rules: vouchers are deleted in the order they were received in; what an export held of a window is forgotten when
-deleting that window begins, and nothing is said of those vouchers' states from then on but that they were counted.
+Rules: vouchers are deleted in the order they were received in; which windows an export had is known from what names
+them still and from what the log says names them no more.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from scanner.intake.audit.entries import Entry
 from scanner.intake.audit.replaying import Place
@@ -26,8 +26,6 @@ KINDS = ("enrolment", "export", "opening", "case", "closing", "expiry", "case-ex
 """Entries that say something of it."""
 
 UNCOUNTED = frozenset({VoucherState.RECEIVED.value, VoucherState.COUNTED.value})
-COUNTED = frozenset(VoucherState) - {VoucherState.RECEIVED.value}
-UNOPENED = frozenset({VoucherState.COUNTED.value, VoucherState.EXPORTED.value})
 
 
 class Expiry(NamedTuple):
@@ -39,10 +37,9 @@ class Expiry(NamedTuple):
 
 
 class Given(NamedTuple):
-    """An export that names a window: its id, the vouchers it says, its end, and how many were deleted before."""
+    """An export that names or named a window: its id, its end, and how many vouchers were deleted before it."""
 
     export_id: str
-    vouchers: Any
     through: int
     deleted: int
 
@@ -53,29 +50,22 @@ class Course:
 
     Attributes:
         closed, opened, exported: log positions; vouchers below them are so.
-        unsure: vouchers below this may have been exported, for deleting began later.
         deleted: how many were deleted in all.
         expiries: what is said of them, in order.
-        given: exports that name it still.
-        first: position of its first receipt, told by who reads them; -1 before.
+        given: exports that name it, or named it.
     """
 
     closed: int = 0
     opened: int = 0
     exported: int = 0
-    unsure: int = 0
     deleted: int = 0
     expiries: deque[Expiry] = field(default_factory=deque)
     given: list[Given] = field(default_factory=list)
-    first: int = -1
-    has_case: bool = False
     _case_is_closed: bool = False
     _closed_before: int = 0
 
     def states(self, position: int) -> frozenset[str]:
         """The states that the voucher whose receipt stands there may have."""
-        if position < self.unsure:
-            return COUNTED if self.has_case else UNOPENED
         if position < self.closed:
             return _CLOSED
         if position < self.opened:
@@ -92,7 +82,7 @@ class Course:
         """A case is made, or made anew by what the last opening told."""
         if self._case_is_closed:
             self.closed = self._closed_before
-        self.has_case, self._case_is_closed = True, False
+        self._case_is_closed = False
 
     def close(self) -> None:
         """The case is decided."""
@@ -100,13 +90,12 @@ class Course:
 
     def end_case(self) -> None:
         """The case is deleted."""
-        self.has_case = self._case_is_closed = False
+        self._case_is_closed = False
 
-    def delete(self, expiry: Expiry, through: int) -> None:
-        """Vouchers are deleted, and exports up to a position name the window no more."""
+    def delete(self, expiry: Expiry) -> None:
+        """Vouchers are deleted."""
         self.expiries.append(expiry)
         self.deleted += expiry.vouchers
-        self.unsure = through
 
 
 _CLOSED = frozenset({target(Step.CLOSE)})
@@ -118,23 +107,18 @@ class Courses:
     """Of all windows. To be told of the entries of :data:`KINDS`, in order.
 
     Args:
-        named: of each export's id, the windows that the database has of it, and the vouchers it says for each.
+        named: gives the windows of an export's id.
 
     Attributes:
         accounts: of each device.
         of: by account and window.
-        last_expiries: of each window that something was deleted of, the position of the last entry that says so.
-        made: of each export's id, the position of its entry.
     """
 
-    def __init__(self, named: Mapping[str, Sequence[tuple[Place, Any]]]) -> None:
+    def __init__(self, named: Callable[[str], Iterable[Place]]) -> None:
         self._named = named
-        self._through = 0
         self._places: dict[str, Place] = {}  # of each case
         self.accounts: dict[bytes, bytes] = {}
         self.of: dict[Place, Course] = {}
-        self.last_expiries: dict[Place, int] = {}
-        self.made: dict[str, int] = {}
 
     def course(self, place: Place) -> Course:
         """That of a window, begun now if it isn't."""
@@ -154,7 +138,7 @@ class Courses:
             case "enrolment":
                 self.accounts[told["device"]] = told["account"]
             case "export":
-                self._export(position, told["export"], told["through"])
+                self._export(told["export"], told["through"])
             case "opening" if told["result"] == Result.OPENED:
                 self.course((told["account"], told["window"])).open()
             case "case":
@@ -167,13 +151,10 @@ class Courses:
             case "expiry":
                 place = (told["account"], told["window"])
                 expiry = Expiry(told["vouchers"], told["digest"], position)
-                self.course(place).delete(expiry, self._through)
-                self.last_expiries[place] = position
+                self.course(place).delete(expiry)
 
-    def _export(self, position: int, export_id: str, through: int) -> None:
-        self.made[export_id] = position
-        self._through = max(self._through, through)
-        for place, vouchers in self._named.get(export_id, ()):
+    def _export(self, export_id: str, through: int) -> None:
+        for place in self._named(export_id):
             course = self.course(place)
             course.exported = max(course.exported, through)
-            course.given.append(Given(export_id, vouchers, through, course.deleted))
+            course.given.append(Given(export_id, through, course.deleted))

@@ -44,7 +44,7 @@ def _list_of(allowed: Callable[[object], bool]) -> Callable[[object], bool]:
 
 
 _ALLOWED: dict[str, Callable[[object], bool]] = {
-    **dict.fromkeys(("device", "account", "public_key", "digest", "session", "secret", "url"), _bytes),
+    **dict.fromkeys(("device", "account", "public_key", "digest", "session", "secret", "url", "listed"), _bytes),
     **dict.fromkeys(("window", "slot", "through", "windows", "vouchers", "round", "expires"), _number),
     **dict.fromkeys(("export", "opening", "result", "case", "note", "outcome", "format"), _text),
     **dict.fromkeys(("operator", "name", "scopes", "hook", "why"), _text),
@@ -53,5 +53,6 @@ _ALLOWED: dict[str, Callable[[object], bool]] = {
     "by": _or_null(_text),
     "matches": _list_of(_bytes),
     "events": _list_of(_text),
+    "exports": _list_of(_text),
 }
 """What each field may be, in every kind that has it."""

@@ -8,14 +8,17 @@ thing; nothing in them names a person.
     revocation         device, by
     token              token, account, expires, by
     receipt            device, window, slot, digest               digest: SHA-256 of the voucher
-    export             export, by, before, through, windows, vouchers, digest
+    export             export, by, before, through, windows, vouchers, digest, listed
+                                                                  listed: of listed_bytes of each window, in order
     opening            opening, by, account, window, result, vouchers, digest
     case               case, account, window, opening, matches    matches: SHA-256 of each, in order
     note               note, case, by, digest
     decision           case, round, by, outcome, digest           digest: SHA-256 of the reason
     closing            case, outcome
     report             case, by, format, digest
-    expiry             account, window, vouchers, digest          digest: of the vouchers' digests, one after another
+    expiry             account, window, vouchers, digest, exports
+                                                                  digest: of the vouchers' digests, one after another;
+                                                                  exports: ids of those that name the window no more
     case-expiry        case
     operator           operator, name, scopes, secret, by         secret: SHA-256 of the stored argon2 text
     operator-revoked   operator, by
@@ -42,14 +45,14 @@ KINDS: dict[str, frozenset[str]] = {
     "revocation": frozenset({"device", "by"}),
     "token": frozenset({"token", "account", "expires", "by"}),
     "receipt": frozenset({"device", "window", "slot", "digest"}),
-    "export": frozenset({"export", "by", "before", "through", "windows", "vouchers", "digest"}),
+    "export": frozenset({"export", "by", "before", "through", "windows", "vouchers", "digest", "listed"}),
     "opening": frozenset({"opening", "by", "account", "window", "result", "vouchers", "digest"}),
     "case": frozenset({"case", "account", "window", "opening", "matches"}),
     "note": frozenset({"note", "case", "by", "digest"}),
     "decision": frozenset({"case", "round", "by", "outcome", "digest"}),
     "closing": frozenset({"case", "outcome"}),
     "report": frozenset({"case", "by", "format", "digest"}),
-    "expiry": frozenset({"account", "window", "vouchers", "digest"}),
+    "expiry": frozenset({"account", "window", "vouchers", "digest", "exports"}),
     "case-expiry": frozenset({"case"}),
     "operator": frozenset({"operator", "name", "scopes", "secret", "by"}),
     "operator-revoked": frozenset({"operator", "by"}),
@@ -59,6 +62,11 @@ KINDS: dict[str, frozenset[str]] = {
     "hook-disabled": frozenset({"hook", "by", "why"}),
 }
 """The fields of each kind."""
+
+
+def listed_bytes(account: bytes, window: int, vouchers: int) -> bytes:
+    """One account's window in an export, and how many vouchers it has there, as ``listed`` is the digest of."""
+    return cbor2.dumps([account, window, vouchers], canonical=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,8 +120,6 @@ class Holdings:
         while held.throughs and held.throughs[0] <= position:
             self.received[place, held.throughs.popleft()] = held.received
         held.received += 1
-        if held.received == 1:
-            course.first = position
         if held.received <= course.deleted:
             self._count_deleted(course, held, digest)
             if row is not None:

@@ -43,11 +43,13 @@ class Replay:
     Attributes:
         rows: of each table, by primary key.
         cases: the cases there are, by account and window.
+        listed: the digest of each export's windows, by its id.
     """
 
     def __init__(self) -> None:
         self.rows: dict[Table, dict[Key, dict[str, Any]]] = {table: {} for table in REPLAYED}
         self.cases: dict[Place, str] = {}
+        self.listed: dict[str, bytes] = {}
         self._openings: dict[Place, list[str]] = {}
         self._parts: dict[str, list[tuple[Table, Key]]] = {}  # of each case
         self._round: dict[str, list[CaseOutcome]] = {}  # what was decided of a case in its round
@@ -96,8 +98,9 @@ class Replay:
         row = {"account": account, "registered_by": by, "registered_at": at, "expires_at": expires}
         self._add(TOKENS, token, **row, device_id=None, used_at=None)
 
-    def _export(self, at: int, *, export: str, by: str | None, before: int | None, **told: Any) -> None:
+    def _export(self, at: int, *, export: str, by: str | None, before: int | None, listed: bytes, **told: Any) -> None:
         self._add(EXPORTS, export, operator_id=by, made_at=at, before_window=before, **told)
+        self.listed[export] = listed
 
     def _opening(
         self, at: int, *, opening: str, by: str | None, account: bytes, window: int, digest: bytes, **told: Any

@@ -32,7 +32,7 @@ from scanner.intake.audit.regrowing import Regrowth
 from scanner.intake.audit.replaying import Replay, ReplayError
 from scanner.intake.ed25519 import VerifyKey
 from scanner.intake.store.engine import Store
-from scanner.intake.store.tables import EXPORTS, LOG_ENTRIES, LOG_HEAD, WINDOWS
+from scanner.intake.store.tables import LOG_ENTRIES, LOG_HEAD, WINDOWS
 
 THREADS = 2
 _IMPOSSIBLE = (ValueError, KeyError)  # ReplayError is the first, a step that nothing is there for the second
@@ -74,7 +74,7 @@ async def verify(store: Store, verifiers: Sequence[Verifier], since: Mapping[str
     async with store.reading() as db:
         await _check_signer(db, verifiers)
         named = await read_named(db)
-        courses = await _read_courses(db, Courses(named))
+        courses = await _read_courses(db, Courses(named.windows))
         replay = Replay()
         regrowth = Regrowth(db, verifiers, since or {}, findings)
         with ThreadPoolExecutor(THREADS, "receipts") as threads:
@@ -83,7 +83,7 @@ async def verify(store: Store, verifiers: Sequence[Verifier], since: Mapping[str
                 await _Reading(replay, holdings, regrowth, findings).read(db)
                 windows = await holdings.finish()
         await regrowth.finish()
-        check_exported(named, replay.rows[EXPORTS], courses, holdings.received, findings)
+        check_exported(named, replay.listed, courses, holdings.received, findings)
         await compare(db, WINDOWS, windows, findings)
         for table, expected in replay.rows.items():
             await compare(db, table, dict(expected), findings)

@@ -111,9 +111,9 @@ async def _expire(change: Change, settings: Settings, at: float) -> int:
     """One piece: windows until it is full, the last perhaps in part."""
     room, ended = PIECE, 0
     for due in await _due(change.db, settings, at, PIECE):
-        deleted = await _delete(change, due, room)
+        deleted, is_empty = await _delete(change, due, room)
         room -= deleted
-        if room <= 0:  # there may be more of this window
+        if not is_empty:
             break
         await _forget(change, due)
         ended += 1
@@ -122,20 +122,24 @@ async def _expire(change: Change, settings: Settings, at: float) -> int:
     return PIECE - room
 
 
-async def _delete(change: Change, due: _Due, room: int) -> int:
-    """Delete vouchers of a window, as many as there is room for, and log it."""
+async def _delete(change: Change, due: _Due, room: int) -> tuple[int, bool]:
+    """Delete vouchers of a window, as many as there is room for, and log it; gives how many, and if those were all."""
     these = of_window(due.account, due.window, due.states)
-    query = select(VOUCHERS.c.digest, VOUCHERS.c.position).where(these).order_by(VOUCHERS.c.position).limit(room)
-    rows = (await change.db.execute(query)).all()
+    query = select(VOUCHERS.c.digest, VOUCHERS.c.position).where(these).order_by(VOUCHERS.c.position).limit(room + 1)
+    found = (await change.db.execute(query)).all()
+    rows = found[:room]
     if not rows:
-        return 0
+        return 0, not found
     await change.db.execute(delete(VOUCHERS).where(these, VOUCHERS.c.position <= rows[-1].position))
     given = EXPORTED_WINDOWS.c
     exported = and_(given.account == due.account, given.window_number == due.window)
+    exports = list(
+        (await change.db.execute(select(given.export_id).where(exported).order_by(given.export_id))).scalars()
+    )
     await change.db.execute(delete(EXPORTED_WINDOWS).where(exported))
     digest = hashlib.sha256(b"".join(row.digest for row in rows)).digest()
-    change.log("expiry", account=due.account, window=due.window, vouchers=len(rows), digest=digest)
-    return len(rows)
+    change.log("expiry", account=due.account, window=due.window, vouchers=len(rows), digest=digest, exports=exports)
+    return len(rows), len(found) <= room
 
 
 async def _forget(change: Change, due: _Due) -> None:

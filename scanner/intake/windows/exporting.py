@@ -18,6 +18,7 @@ from sqlalchemy import exists, func, insert, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scanner.errors import StorageError
+from scanner.intake.audit.entries import listed_bytes
 from scanner.intake.hooks.outbox import tell
 from scanner.intake.settings import Settings
 from scanner.intake.store.change import Change, Writer
@@ -84,6 +85,7 @@ class _Survey:
     windows: int
     vouchers: int
     digest: bytes
+    listed: bytes
 
 
 async def make_export(
@@ -212,7 +214,7 @@ async def _survey(db: AsyncConnection, wanted: Wanted, kept_from: int, file: Bin
     size = (await db.execute(select(LOG_HEAD.c.size))).scalar_one()
     first = await first_uncounted(db)
     through = size if first is None else min(first, size)
-    digest = hashlib.sha256()
+    digest, listing = hashlib.sha256(), hashlib.sha256()
     windows = vouchers = 0
     if file is not None:
         file.seek(0)
@@ -224,6 +226,7 @@ async def _survey(db: AsyncConnection, wanted: Wanted, kept_from: int, file: Bin
             async for row in rows:
                 windows += 1
                 vouchers += row.vouchers
+                listing.update(listed_bytes(*row))
                 yield Listed(*row)
 
     def add(part: bytes) -> None:
@@ -237,7 +240,7 @@ async def _survey(db: AsyncConnection, wanted: Wanted, kept_from: int, file: Bin
     add(LAST)
     if file is not None:
         file.flush()
-    return _Survey(size, through, windows, vouchers, digest.digest())
+    return _Survey(size, through, windows, vouchers, digest.digest(), listing.digest())
 
 
 async def _make(change: Change, wanted: Wanted, kept_from: int, survey: _Survey) -> Export:
@@ -288,6 +291,7 @@ async def _make(change: Change, wanted: Wanted, kept_from: int, survey: _Survey)
         windows=export.windows,
         vouchers=export.vouchers,
         digest=export.digest,
+        listed=survey.listed,
     )
     data = {"export": export.export_id, "windows": export.windows, "vouchers": export.vouchers}
     await tell(change, "export.made", data)

@@ -39,7 +39,7 @@ from scanner.intake.store.tables import (
     VOUCHERS,
     WINDOWS,
 )
-from tests.intake.audit.realistic import BELOW, CLOSED, EXPIRED, ORIGIN, VERIFIER, WINDOW
+from tests.intake.audit.realistic import BELOW, CLOSED, EXPIRED, ORIGIN, VERIFIER, WINDOW, device
 from tests.intake.conftest import INTAKE, NOW, open_writer
 
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes([9]) * 32)
@@ -255,6 +255,20 @@ def test_what_was_deleted_is_not_put_back(lived_url):
     ]
 
 
+def test_a_window_is_not_taken_out_of_an_export(lived_url):
+    """Nor if its vouchers are said to be not exported: the log has the digest of what the export named."""
+    with changing(lived_url) as db:
+        named = (EXPORTED_WINDOWS.c.account == BELOW) & (EXPORTED_WINDOWS.c.window_number == WINDOW)
+        exports = list(db.scalars(sa.select(EXPORTED_WINDOWS.c.export_id).where(named)))
+        db.execute(sa.delete(EXPORTED_WINDOWS).where(named))
+        mine = (VOUCHERS.c.device_id == device(BELOW)[0]) & (VOUCHERS.c.window_number == WINDOW)
+        db.execute(sa.update(VOUCHERS).where(mine, VOUCHERS.c.state == "exported").values(state="counted"))
+    assert exports
+    assert told(verdict_on(lived_url)) == [
+        f"exported_windows {export_id}: the windows of this export are not what the log says" for export_id in exports
+    ]
+
+
 def test_a_receipt_of_another_type_is_no_receipt(lived_sqlite):
     """SQLite would keep a text for it."""
     with closing(sqlite3.connect(lived_sqlite)) as db:
@@ -269,7 +283,16 @@ def entry(kind: str, **told: Any) -> tuple[str, dict[str, Any]]:
     plain: dict[str, Any] = dict.fromkeys(("device", "account", "public_key", "digest", "secret", "url"), b"1")
     plain |= dict.fromkeys(("window", "slot", "through", "windows", "vouchers", "round", "expires"), 1)
     plain |= dict.fromkeys(("export", "opening", "result", "case", "note", "outcome", "operator", "hook", "by"), "1")
-    plain |= {"token": None, "name": "1", "scopes": "", "before": None, "matches": [], "why": "gone"} | told
+    plain |= {
+        "listed": b"1",
+        "exports": [],
+        "token": None,
+        "name": "1",
+        "scopes": "",
+        "before": None,
+        "matches": [],
+        "why": "gone",
+    } | told
     return kind, {name: plain[name] for name in KINDS[kind]}
 
 
