@@ -78,10 +78,14 @@ def fetch_preset(preset: Preset, cache: Path, tell: Tell) -> list[debs.Deb]:
     return found
 
 
-def keep_pictures(folder: Path) -> None:
+def keep_pictures(folder: Path, tell: Tell) -> None:
     """Take the pictures out of the containers in a folder, and remove all that is neither picture nor copyright file.
 
     Links are removed too, so that nothing in the folder leads out of it.
+
+    Args:
+        folder: what was unpacked.
+        tell: given a line for each container that can't be read to its end.
     """
     for place, folders, names in os.walk(folder, topdown=False):
         for path in (Path(place, name) for name in sorted(names)):
@@ -90,7 +94,7 @@ def keep_pictures(folder: Path) -> None:
                 continue
             suffix = path.suffix.lower()
             if suffix in CONTAINERS:
-                _take_out(path)
+                _take_out(path, tell)
             if suffix not in SUFFIXES and not (path.name == "copyright" and DOCUMENTS.name in path.parts):
                 path.unlink()
         for inner in (Path(place, name) for name in folders):
@@ -133,7 +137,7 @@ def debian_corpus(name: str, cache: Path, tell: Tell, executor: Executor | None 
     )
 
 
-def _take_out(container: Path) -> None:
+def _take_out(container: Path, tell: Tell) -> None:
     """Write the pictures in a container beside it; of a damaged one, those that could be read."""
     folder = container.with_name(container.name + ".d")
     try:
@@ -143,8 +147,8 @@ def _take_out(container: Path) -> None:
             )
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
-    except ArgumentError:
-        return
+    except ArgumentError as error:
+        tell(f"left out what else is in {container.name}: {error}")
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -41,10 +41,9 @@ _ART, _TEXTURES, _PAGES, _PHOTOGRAPHS, _MIXED, _ICONS = (
 
 _SMALL = {
     "gcompris-qt-data": Source(_ART, (("/explore_", _PHOTOGRAPHS), ("/resource/", _PHOTOGRAPHS))),
+    "gimp-help-en": Source(_MIXED),
     "lomiri-wallpapers-16.04": Source(_PHOTOGRAPHS),
-    "mate-backgrounds": Source(_PHOTOGRAPHS),
-    "python-skimage-doc": Source(_PAGES),
-    "debian-handbook": Source(_PAGES),
+    "colobot-common-textures": Source(_TEXTURES),
 }
 
 _MORE = {
@@ -62,7 +61,9 @@ _MORE = {
     "stellarium-data": Source(
         _TEXTURES, (("/nebulae/", _PHOTOGRAPHS), ("/landscapes/", _PHOTOGRAPHS), ("/skycultures/", _ART))
     ),
-    "gimp-help-en": Source(_MIXED),
+    "mate-backgrounds": Source(_PHOTOGRAPHS),
+    "debian-handbook": Source(_PAGES),
+    "python-skimage-doc": Source(_PAGES),
     "python-sklearn-doc": Source(_PAGES),
     "openshot-qt": Source(_ART, (("/transitions/", _TEXTURES),)),
     "texlive-publishers-doc": Source(_PAGES),
@@ -84,7 +85,6 @@ _MORE = {
     "warmux-data": Source(_ART),
     "warzone2100-data": Source(_TEXTURES),
     "extremetuxracer-data": Source(_TEXTURES),
-    "colobot-common-textures": Source(_TEXTURES),
     "lilypond-doc": Source(_PAGES),
     "grass-doc": Source(_PAGES),
     "python-scipy-doc": Source(_PAGES),
@@ -104,6 +104,29 @@ _MORE = {
     "frozen-bubble-data": Source(_ART),
     "neverball-data": Source(_TEXTURES),
     "tuxmath-data": Source(_ART),
+    "kicad-doc-en": Source(_PAGES),
+    "python-silx-doc": Source(_PAGES),
+    "python-qutip-doc": Source(_PAGES),
+    "python-statsmodels-doc": Source(_PAGES),
+    "7kaa-data": Source(_ART),
+    "adonthell-data": Source(_ART),
+    "blobwars-data": Source(_ART),
+    "brainparty-data": Source(_ART),
+    "btanks-data": Source(_ART),
+    "caveexpress-data": Source(_ART),
+    "foobillardplus-data": Source(_TEXTURES),
+    "gigalomania-data": Source(_ART),
+    "lordsawar-data": Source(_ART),
+    "lugaru-data": Source(_TEXTURES),
+    "marsshooter-data": Source(_TEXTURES),
+    "openarena-085-data": Source(_TEXTURES),
+    "plee-the-bear-data": Source(_ART),
+    "pushover-data": Source(_ART),
+    "ri-li-data": Source(_ART),
+    "starfighter-data": Source(_ART),
+    "trackballs-data": Source(_TEXTURES),
+    "sumo-doc": Source(_PAGES),
+    "mandelbulber2-data": Source(_ART),
     "oxygen-icon-theme": Source(_ICONS),
     "ukui-themes": Source(_ICONS),
     "openarena-data": Source(_TEXTURES),
@@ -137,7 +160,7 @@ class Preset:
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
-        "small": Preset(MappingProxyType(_SMALL), 200 * 10**6, 160),
+        "small": Preset(MappingProxyType(_SMALL), 150 * 10**6, 160),
         "full": Preset(MappingProxyType({**_SMALL, **_MORE}), 6 * 10**9),
     }
 )
