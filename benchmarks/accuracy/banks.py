@@ -106,6 +106,13 @@ def mapped_clusters(path: str | Path) -> Whole:
     return _mapped(path, np.int64, 1)
 
 
+def fixed(words: Words) -> Words:
+    """Hashes in one piece and not to be written to, so that a kernel is compiled for no more than one kind of them."""
+    found = np.ascontiguousarray(words).view()
+    found.setflags(write=False)
+    return found
+
+
 def digest_of(parts: list[object]) -> str:
     """SHA-256 over numbers and texts, hexadecimal."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -19,6 +19,7 @@ from benchmarks.accuracy import tiles
 from benchmarks.accuracy.banks import Whole, Words
 from benchmarks.accuracy.kept import sealed
 from benchmarks.accuracy.pools import amount, duration
+from benchmarks.accuracy.sums import BLOCK, add_sums
 from benchmarks.measure import interleaved, machine, one_thread
 from scanner.errors import ArgumentError
 from scanner.index import distance_histogram
@@ -38,7 +39,7 @@ class Cost:
     Attributes:
         pairs: inside clusters or not.
         tiles: files, and pieces of work.
-        seconds: with all workers.
+        seconds: all workers for the pairs, and one process for the sums by cluster.
         disk: bytes of hashes, clusters and tiles.
         near: pairs listed, if the rate that was given is right.
         speed: pairs a second and worker.
@@ -57,7 +58,7 @@ class Cost:
 
     def lines(self) -> list[str]:
         """Put it in words."""
-        hours = self.seconds * self.workers / 3600
+        hours = self.pairs / self.speed / 3600
         return [
             f"pairs    {self.pairs:,} ({self.pairs:.3g})",
             f"tiles    {self.tiles:,}",
@@ -73,6 +74,7 @@ def cost(
     columns: int | None,
     bits: int,
     speed: float,
+    sum_speed: float,
     *,
     workers: int,
     near_rate: float,
@@ -86,6 +88,7 @@ def cost(
         columns: of the other; None for the pairs within the one.
         bits: length of a hash.
         speed: pairs a second and worker.
+        sum_speed: hashes a second whose distances are summed up by cluster.
         workers: processes.
         near_rate: share of pairs within reach, 0 to 1.
         height: rows of a tile.
@@ -94,7 +97,11 @@ def cost(
     Raises:
         ArgumentError: a value is outside the above.
     """
-    if min(rows, columns or 1, bits, workers, height, width) < 1 or speed <= 0 or not 0 <= near_rate <= 1:
+    if (
+        min(rows, columns or 1, bits, workers, height, width) < 1
+        or min(speed, sum_speed) <= 0
+        or not 0 <= near_rate <= 1
+    ):
         raise ArgumentError("sizes, bits, workers and speed are over 0, and the near rate is 0 to 1")
     across = rows if columns is None else columns
     pairs = rows * (rows - 1) // 2 if columns is None else rows * columns
@@ -105,17 +112,16 @@ def cost(
     hashes = (rows + (columns or 0)) * (8 * words + 8)
     near = pairs * near_rate
     memory = min(width, across) * 8 * (2 * words + 3) + min(height, rows) * 8 * (words + 3)
-    return Cost(
-        pairs, count, pairs / (speed * workers), hashes + count * empty + round(near * NEAR_BYTES), near, speed,
-        workers, memory,
-    )  # fmt: skip
+    seconds = pairs / (speed * workers) + (rows + (columns or 0)) / sum_speed
+    disk = hashes + count * empty + round(near * NEAR_BYTES)
+    return Cost(pairs, count, seconds, disk, near, speed, workers, memory)
 
 
 def _tiles_within(rows: int, height: int, width: int) -> int:
     """Count the tiles that ``tiles.cut`` makes, without making them."""
     along = -(-rows // width)
     down = -(-rows // height)
-    # Tiles left out before row i * height are (i * height + 1) // width: a sum of floors of an arithmetic series.
+    # before the columns that row i * height meets, (i * height + 1) // width tiles are left out
     return down * along - _floor_sum(down, height, 1, width)
 
 
@@ -157,6 +163,19 @@ def speed_here(bits: int, seconds: float = 2.0, clock: Callable[[], float] = tim
         run()
         rounds += 1
     return rounds * len(rows) * len(columns) / max(clock() - begun, 1e-9)
+
+
+def sum_speed_here(bits: int, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Measure hashes a second whose distances from as many others are summed up by cluster.
+
+    Args:
+        bits: length of a hash.
+        clock: seconds that never go back.
+    """
+    words, labels = _by_chance(BLOCK, bits), np.zeros(BLOCK, np.int64)
+    begun = clock()
+    add_sums(np.zeros((1, 3), np.int64), words, labels, words, bits)
+    return BLOCK / max(clock() - begun, 1e-9)
 
 
 def measured(sizes: tuple[int, int] = COMPARED, rounds: int = ROUNDS) -> dict[str, Any]:

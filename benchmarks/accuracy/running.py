@@ -31,6 +31,7 @@ from benchmarks.accuracy.banks import Bank, Whole, digest_of, store_bank
 from benchmarks.accuracy.pools import Piece, Pool, Progress, carry_out, dask, processes
 from benchmarks.accuracy.sums import cluster_sums
 from benchmarks.accuracy.tiles import COLUMNS, MOST_NEAR, ROWS, VERSION, Counted, add_up, count_tile, read_tile, tasks
+from benchmarks.measure import store
 from scanner.errors import ArgumentError, LocalError, ScannerError, StorageError
 from scanner.files import replace_file
 
@@ -184,7 +185,9 @@ def main(arguments: list[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     try:
         if asked.measure:
-            costs.report(costs.measured())
+            raw = costs.measured()
+            print(f"raw figures: {store('tiles', raw)}", file=sys.stderr)
+            costs.report(raw)
         elif asked.left is None:
             raise ArgumentError("name a file of hashes, or ask to --measure")
         elif asked.dry_run:
@@ -223,7 +226,8 @@ def _count(asked: argparse.Namespace) -> None:
 def _tell_cost(asked: argparse.Namespace) -> None:
     sizes = [_size(text) for text in (asked.left, asked.right) if text is not None]
     found = costs.cost(
-        sizes[0], sizes[1] if len(sizes) > 1 else None, asked.bits, costs.speed_here(asked.bits),
+        sizes[0], sizes[1] if len(sizes) > 1 else None, asked.bits,
+        costs.speed_here(asked.bits), costs.sum_speed_here(asked.bits),
         workers=asked.workers or costs.processors(), near_rate=asked.near_rate, height=asked.rows, width=asked.columns,
     )  # fmt: skip
     print("\n".join(found.lines()))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy.banks import Bank, Whole, Words, mapped_clusters, mapped_words
+from benchmarks.accuracy.banks import Bank, Whole, Words, fixed, mapped_clusters, mapped_words
 from scanner.errors import ArgumentError
 
 BLOCK = 8_192  # rows at once; their products stay far below 2**24, to which float32 counts
@@ -48,13 +48,13 @@ def cluster_sums(left: Bank, right: Bank | None = None) -> Whole:
     sums = np.zeros((1 + max((int(labels.max()) for _, labels in sides if len(labels)), default=-1), 3), np.int64)
     turns = (sides,) if right is None else (sides, sides[::-1])
     for (rows, labels), (columns, _) in turns:
-        _add_all(sums, rows, labels, columns, left.bits)
+        add_sums(sums, rows, labels, columns, left.bits)
     inside = np.zeros_like(sums)
     (rows, row_labels), (columns, column_labels) = sides
     orders = [np.argsort(labels, kind="stable") for labels in (row_labels, column_labels)]
     kernels.count_inside(
-        np.ascontiguousarray(rows), orders[0], row_labels[orders[0]],
-        np.ascontiguousarray(columns), orders[1], column_labels[orders[1]],
+        fixed(rows), orders[0], row_labels[orders[0]],
+        fixed(columns), orders[1], column_labels[orders[1]],
         0 if right is None else len(rows), np.zeros(64 * rows.shape[1] + 1, np.int64), inside,
     )  # fmt: skip
     if right is None:
@@ -62,8 +62,16 @@ def cluster_sums(left: Bank, right: Bank | None = None) -> Whole:
     return sums - 2 * inside
 
 
-def _add_all(sums: Whole, rows: Words, labels: Whole, columns: Words, bits: int) -> None:
-    """Add what the distances of each row from all columns come to, to the row's cluster."""
+def add_sums(sums: Whole, rows: Words, labels: Whole, columns: Words, bits: int) -> None:
+    """Add what the distances of each row from all columns come to, itself among them, to the row's cluster.
+
+    Args:
+        sums: pairs, sum of distances and of squares, by cluster; shape ``(c, 3)``, int64; changed.
+        rows: shape ``(n, W)``, uint64.
+        labels: cluster of each row; shape ``(n,)``, int64.
+        columns: shape ``(m, W)``, uint64.
+        bits: length of a hash.
+    """
     total, products = np.zeros(bits), np.zeros((bits, bits))
     for signs in _signs(columns, bits):
         total += signs.sum(axis=0, dtype=np.float64)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy.banks import Bank, Whole, Words, digest_of, mapped_clusters, mapped_words
+from benchmarks.accuracy.banks import Bank, Whole, Words, digest_of, fixed, mapped_clusters, mapped_words
 from benchmarks.accuracy.kept import keep, kept
 from scanner.errors import ArgumentError, StorageError
 
@@ -24,7 +24,7 @@ VERSION = 1
 """Raised whenever a tile's numbers or its file change."""
 ROWS = 16_384
 COLUMNS = 1 << 20
-MOST_NEAR = 50_000_000
+MOST_NEAR = 10_000_000
 """Near pairs in one tile; more say that the reach is no tail."""
 
 ROOM = 1 << 16
@@ -230,7 +230,7 @@ def count(
     """
     from benchmarks.accuracy import _tiles_kernels as kernels
 
-    rows, across = np.ascontiguousarray(rows), np.ascontiguousarray(columns.T)
+    rows, columns, across = fixed(rows), fixed(columns), np.ascontiguousarray(columns.T)
     words = rows.shape[1]
     counts, inside = np.zeros(64 * words + 1, np.int64), np.zeros(64 * words + 1, np.int64)
     table, near = np.zeros(1 << 16, np.uint32), np.empty((3, ROOM), np.int64)
@@ -244,11 +244,13 @@ def count(
         parts.append(near[:, :found].copy())
         total += found
         if total > most:
-            raise ArgumentError(f"over {most:,} pairs of a tile are within {reach} bits: lower the reach")
+            raise ArgumentError(
+                f"over {most:,} pairs of a tile are within {reach} bits: lower the reach, or cut smaller tiles"
+            )
     orders = [np.argsort(labels, kind="stable") for labels in (row_clusters, column_clusters)]
     kernels.count_inside(
         rows, orders[0], row_clusters[orders[0]],
-        np.ascontiguousarray(columns), orders[1], column_clusters[orders[1]],
+        columns, orders[1], column_clusters[orders[1]],
         shift, inside, np.zeros((0, 3), np.int64),
     )  # fmt: skip
     first, second, distance = np.concatenate([np.zeros((3, 0), np.int64), *parts], axis=1)

@@ -18,7 +18,7 @@ from benchmarks.accuracy.kept import keep, kept
 from benchmarks.accuracy.rates import degrees_of_freedom
 from benchmarks.accuracy.running import AllPairs, agree
 from benchmarks.accuracy.sums import cluster_sums
-from benchmarks.accuracy.tiles import Counted, Task, add_up, count_tile, cut, read_tile, tasks
+from benchmarks.accuracy.tiles import Counted, Task, add_up, count, count_tile, cut, read_tile, tasks
 from scanner.errors import ArgumentError, HashShapeError, LocalError, StorageError
 from scanner.index import distance_histogram
 from tests.conftest import run_python
@@ -298,18 +298,23 @@ def test_a_file_is_bound_to_its_digest(tmp_path):
 def test_kernels_do_the_same_without_the_compiler():
     """As plain Python the kernels count as they do compiled."""
     script = """
-        import numpy as np
-        from benchmarks.accuracy.tiles import count
-        for words in (1, 3, 4):
-            rng = np.random.default_rng(words)
-            codes = rng.integers(0, 1 << 64, (14, words), np.uint64)
-            codes[3], codes[4] = ~codes[2], codes[2]
-            labels = np.arange(14) // 2
-            found = count(codes, codes, labels, labels, 64 * words, 30 * words, shift=0)
-            print(*(array.tolist() for array in found.arrays().values()))
-    """
-    script = "\n".join(line[8:] for line in script.splitlines())
-    assert run_python(script, NUMBA_DISABLE_JIT="1") == run_python(script, NUMBA_DISABLE_JIT="0")
+from tests.accuracy.test_tiles import counts_of_few
+print(counts_of_few())
+"""
+    assert run_python(script, NUMBA_DISABLE_JIT="1") == f"{counts_of_few()}\n"
+
+
+def counts_of_few() -> list[object]:
+    """What a few hashes of each kernel come to."""
+    found: list[object] = []
+    for words in (1, 3, 4):
+        rng = np.random.default_rng(words)
+        codes = rng.integers(0, 1 << 64, (14, words), np.uint64)
+        codes[3], codes[4] = ~codes[2], codes[2]
+        labels = np.arange(14) // 2
+        counted = count(codes, codes, labels, labels, 64 * words, 30 * words, shift=0)
+        found += [array.tolist() for array in counted.arrays().values()]
+    return found
 
 
 def test_a_task_is_numbers_and_texts(tmp_path):
