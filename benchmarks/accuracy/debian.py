@@ -10,14 +10,16 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 from benchmarks import debs
 from benchmarks.accuracy.containers import CONTAINERS, pictures_in
-from benchmarks.accuracy.corpora import Corpus, Find, build
+from benchmarks.accuracy.corpora import Corpus, build
 from benchmarks.accuracy.looks import SUFFIXES
 from benchmarks.accuracy.manifest import Role
 from benchmarks.accuracy.packages import PRESETS, Preset
+from benchmarks.accuracy.recipes import Find
 from scanner.errors import ArgumentError, StorageError, UnknownNameError
 
 Tell = Callable[[str], None]
@@ -68,7 +70,7 @@ def fetch_preset(preset: Preset, cache: Path, tell: Tell) -> list[debs.Deb]:
                 continue
             if not here:
                 tell(f"fetching {name}, {size / 1e6:.0f} MB")
-            found.append(debs.fetch(name, cache, keep_pictures))
+            found.append(debs.fetch(name, cache, partial(keep_pictures, tell=tell)))
             total += size
         except StorageError as error:
             last = str(error)
