@@ -100,7 +100,7 @@ class HashListError(RemoteError):
 
 
 class HashSetError(RemoteError):
-    """A hash-set file is corrupt, cut, or of another version."""
+    """A hash-set file is corrupt, cut, of another version, or lacks the evidence that was asked for."""
 
 
 class VoucherError(RemoteError):
