@@ -33,7 +33,7 @@ from benchmarks.accuracy.banks import digest_of
 from benchmarks.accuracy.edits import ladder_digest, rung_named
 from benchmarks.accuracy.hashed import NO_PLUGIN, NO_QUALITY, UNCHANGED, Failure, Hashed, as_text
 from benchmarks.accuracy.hashes import HashPlugin, plugin_named, quality_of
-from benchmarks.accuracy.kept import keep, kept
+from benchmarks.accuracy.kept import keep, kept, ready
 from benchmarks.accuracy.looks import MOST_PIXELS
 from benchmarks.accuracy.manifest import Picture
 from benchmarks.accuracy.pools import Piece, Pool, Progress, carry_out, processes
@@ -159,10 +159,7 @@ def hash_all(
         LocalError: workers die.
         StorageError: a chunk can't be read or written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"can't make {folder}: {error.strerror}") from error
+    ready(folder)
     work = chunks(run, root, folder)
     pieces = [
         Piece(tuple(chunk), len(chunk.pictures) * len(run.variants))

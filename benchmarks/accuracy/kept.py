@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from scanner.files import replace_file
 
 HEADING = b"prescan kept\n"
 START = len(HEADING) + 32
+LEFT_BEHIND = 3600.0
+"""Seconds after which a file that was never given its name belongs to a process that died."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -62,6 +66,26 @@ def kept(path: Path, digest: str) -> dict[str, NDArray[Any]] | None:
         return None
     with np.load(io.BytesIO(data[START:]), allow_pickle=False) as held:
         return dict(held)
+
+
+def ready(folder: Path, now: Callable[[], float] = time.time) -> None:
+    """Make a folder, or remove from it what processes that died were writing.
+
+    Args:
+        folder: of files that are kept.
+        now: seconds since 1970.
+
+    Raises:
+        StorageError: it can't be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"can't make {folder}: {error.strerror}") from error
+    for path in folder.glob(".prescan-*"):
+        with suppress(OSError):  # another run may be removing it too
+            if now() - path.stat().st_mtime > LEFT_BEHIND:
+                path.unlink()
 
 
 def _mark(digest: str, data: bytes) -> bytes:

@@ -16,9 +16,8 @@ import argparse
 import io
 import json
 import sys
-import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,15 +27,13 @@ import numpy as np
 
 from benchmarks.accuracy import costs
 from benchmarks.accuracy.banks import Bank, Whole, digest_of, store_bank
+from benchmarks.accuracy.kept import ready
 from benchmarks.accuracy.pools import Piece, Pool, Progress, carry_out, dask, processes
 from benchmarks.accuracy.sums import cluster_sums
 from benchmarks.accuracy.tiles import COLUMNS, MOST_NEAR, ROWS, VERSION, Counted, add_up, count_tile, read_tile, tasks
 from benchmarks.measure import store
 from scanner.errors import ArgumentError, LocalError, ScannerError, StorageError
 from scanner.files import replace_file
-
-LEFT_BEHIND = 3600.0
-"""Seconds after which a file that was never given its name belongs to a process that died."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,11 +125,7 @@ def count_all(
         LocalError: workers die, or histogram and sums disagree.
         StorageError: a file can't be read or written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"can't make {folder}: {error.strerror}") from error
-    sweep(folder)
+    ready(folder)
     work = tasks(left, right, reach, folder, height=height, width=width, most=most)
     pieces = [Piece(tuple(task), task.pairs) for task in work if read_tile(task) is None]
     if pieces:
@@ -154,14 +147,6 @@ def agree(found: Counted, sums: Whole) -> None:
         counted = 2 * int((found.histogram.astype(np.uint64) * steps**power).sum())  # both modulo 2**64
         if (counted - int(sums[:, power].astype(np.uint64).sum())) % 2**64:
             raise LocalError(f"histogram and sums by cluster differ in their {name}: do not use these figures")
-
-
-def sweep(folder: Path, now: Callable[[], float] = time.time) -> None:
-    """Remove files that processes which died were writing."""
-    for path in folder.glob(".prescan-*"):
-        with suppress(OSError):  # another run may be sweeping too
-            if now() - path.stat().st_mtime > LEFT_BEHIND:
-                path.unlink()
 
 
 def bank_from_files(codes: str, clusters: str | None, bits: int, folder: Path) -> Bank:

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from benchmarks.accuracy import costs, running
 from benchmarks.accuracy.banks import Bank, store_bank
 from benchmarks.accuracy.costs import cost, speed_here, sum_speed_here
+from benchmarks.accuracy.kept import ready
 from benchmarks.accuracy.pools import Piece, Pool, Progress, amount, carry_out, dask, duration, processes
-from benchmarks.accuracy.running import AllPairs, count_all, sweep
+from benchmarks.accuracy.running import AllPairs, count_all
 from benchmarks.accuracy.tiles import cut
 from scanner.errors import ArgumentError, LocalError, StorageError
 from tests.processes import children_of, wait_until_gone
@@ -257,8 +258,10 @@ def test_files_of_the_dead_are_swept(tmp_path):
     for name in (".prescan-old", ".prescan-new", "a.tile"):
         (tmp_path / name).touch()
     os.utime(tmp_path / ".prescan-old", (1, 1))
-    sweep(tmp_path)
+    ready(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".prescan-new", "a.tile"]
+    with pytest.raises(StorageError, match="can't make"):
+        ready(tmp_path / "a.tile")
 
 
 @given(
