@@ -158,11 +158,11 @@ def _frame(x: Axis, y: Axis) -> str:
     parts = []
     for value in x.ticks(across):
         at = LEFT + x.place(value, across)
-        parts.append(f'<path class="grid" d="M{at:.1f} {TOP}v{down}"/>')
+        parts.append(f'<path class="gridline" d="M{at:.1f} {TOP}v{down}"/>')
         parts.append(f'<text x="{at:.1f}" y="{TOP + down + 12}" text-anchor="middle">{written(value)}</text>')
     for value in y.ticks(down):
         at = TOP + down - y.place(value, down)
-        parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}h{across}"/>')
+        parts.append(f'<path class="gridline" d="M{LEFT} {at:.1f}h{across}"/>')
         parts.append(f'<text x="{LEFT - 4}" y="{at + 3.5:.1f}" text-anchor="end">{written(value)}</text>')
     parts.append(f'<path class="axis" d="M{LEFT} {TOP}v{down}h{across}"/>')
     middle = TOP + down / 2
@@ -177,7 +177,7 @@ def _at(a: float, b: float, x: Axis, y: Axis) -> Point:
 
 
 def _mark(x: float, y: float, style: int) -> str:
-    shape = style % 4
+    shape = (style + style // STYLES) % 4
     at = f'class="mark s{style % STYLES}"'
     if shape == 0:
         return f'<circle {at} cx="{x:.1f}" cy="{y:.1f}" r="2.4"/>'

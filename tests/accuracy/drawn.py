@@ -24,16 +24,17 @@ ABOUT = {
 
 
 def draw_pictures(folder: Path, count: int, seed: int = 0, size: int = 96) -> None:
-    """Draw pictures of smooth shapes with a little noise, every seventh nearly flat, so that its quality is low."""
+    """Draw pictures of smooth shapes with a little noise; every seventh is a plain slope of little quality."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
+    slope = np.mgrid[:size, :size].sum(axis=0) // 24
     for number in range(count):
-        coarse = rng.integers(0, 256, (6, 6, 3), np.uint8)
+        coarse = Image.fromarray(rng.integers(0, 256, (20, 20, 3), np.uint8))
+        pixels = np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC)).astype(int)
+        pixels += rng.integers(-4, 5, (size, size, 1))
         if number % 7 == 0:
-            coarse = np.full((6, 6, 3), rng.integers(0, 256), np.uint8)
-        image = Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
-        noisy = np.asarray(image).astype(int) + rng.integers(-6, 7, (size, size, 1))
-        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{number:04}.png")
+            pixels = slope[..., None] + rng.integers(0, 200, 3)
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{number:04}.png")
 
 
 def manifest_of(folder: Path) -> Manifest:
