@@ -1,7 +1,8 @@
 """How alike two pictures are on their pixels, at any of eight turns and mirrorings.
 
-Rules: every picture is brought to one small grey square, so that size, proportions, colour and encoding don't count;
-turns are numbered as PDQ's own; a background in which nothing happens says nothing.
+Rules: every picture is brought to one small grey square of one mean and spread, so that size, proportions, colour,
+exposure, contrast and encoding don't count; turns are numbered as PDQ's own; a background in which nothing happens says
+nothing. Plain pictures of whatever colour are therefore alike.
 
 The measure is structural similarity (Wang, Bovik, Sheikh and Simoncelli 2004), each window weighted by the variance it
 has in both pictures together (as Wang and Li 2011 weigh by content).
@@ -13,7 +14,7 @@ import hashlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ Codes = npt.NDArray[np.uint8]
 Thumbs = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Whole = npt.NDArray[np.int64]
+_Pixels = TypeVar("_Pixels", bound=npt.NDArray[Any])
 
 SIDE = 32
 """Of a thumbnail: a shift by 2 % of the picture is under a pixel, so slight crops still lie on each other."""
@@ -35,6 +37,12 @@ WINDOW = 8
 STEP = 4
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 """As published, for 8 bits."""
+
+SPREAD = 50.0
+"""Standard deviation that every thumbnail is brought to, in grey levels: that of an ordinary photograph."""
+
+MOST_STRETCH = 5.0
+"""A thumbnail that spreads over less than 10 grey levels is nearly plain: stretched on, its noise would be compared."""
 
 TURNS = 8
 DHASH_SIDE = 16
@@ -82,7 +90,7 @@ def print_of(root: str, path: str, sha256: str) -> Print:
     return Print(dhash, pdq, np.asarray(square.resize((SIDE, SIDE), Image.Resampling.BOX)))
 
 
-def turned(pixels: Thumbs, turn: int) -> Thumbs:
+def turned(pixels: _Pixels, turn: int) -> _Pixels:
     """Turn or mirror a square picture, as its PDQ hash of that number is turned.
 
     Args:
@@ -90,9 +98,8 @@ def turned(pixels: Thumbs, turn: int) -> Thumbs:
         turn: 0 to 7, in the order of :class:`scanner.hashing.Dihedral`.
     """
     transposed, down, along = _TURNED[turn]
-    if transposed:
-        pixels = pixels.swapaxes(-1, -2)
-    return np.ascontiguousarray(pixels[..., :: -1 if down else 1, :: -1 if along else 1])
+    upright = pixels.swapaxes(-1, -2) if transposed else pixels
+    return np.ascontiguousarray(upright[..., :: -1 if down else 1, :: -1 if along else 1])  # type: ignore[return-value]
 
 
 _TURNED = (  # transposed?, mirrored top to bottom?, mirrored left to right?
@@ -107,6 +114,15 @@ _TURNED = (  # transposed?, mirrored top to bottom?, mirrored left to right?
 )
 
 
+def standardised(thumbs: Thumbs) -> Floats:
+    """Bring thumbnails to one mean and, but for nearly plain ones, one spread; same shape, float32."""
+    levels = thumbs.astype(np.float32)
+    levels -= levels.mean(axis=(-2, -1), keepdims=True)
+    spread = levels.std(axis=(-2, -1), keepdims=True)
+    out: Floats = levels * np.minimum(SPREAD / np.maximum(spread, 1e-6), MOST_STRETCH) + np.float32(128)
+    return out.astype(np.float32)
+
+
 def similarities(thumbs: Thumbs, proposals: Whole) -> Floats:
     """Compare thumbnails by structural similarity, each window weighted by the variance it has in both.
 
@@ -118,7 +134,8 @@ def similarities(thumbs: Thumbs, proposals: Whole) -> Floats:
         shape ``(k,)``, float32, up to 1 for equal thumbnails.
     """
     windows = _windows()
-    pixels = np.stack([turned(thumbs, turn) for turn in range(TURNS)], 1).reshape(-1, SIDE * SIDE).astype(np.float32)
+    levels = standardised(thumbs)
+    pixels: Floats = np.stack([turned(levels, turn) for turn in range(TURNS)], 1).reshape(-1, SIDE * SIDE)
     mean = pixels @ windows
     variance = np.concatenate([(part * part) @ windows for part in _blocks(pixels)]) - mean * mean
     out = np.empty(len(proposals), np.float32)

@@ -41,7 +41,9 @@ _ART, _TEXTURES, _PAGES, _PHOTOGRAPHS, _MIXED, _ICONS = (
 
 _SMALL = {
     "gcompris-qt-data": Source(_ART, (("/explore_", _PHOTOGRAPHS), ("/resource/", _PHOTOGRAPHS))),
-    "gimp-help-en": Source(_MIXED),
+    "gimp-help-en": Source(
+        _PAGES, (("/filters/examples/", _MIXED), ("/images/tutorials/", _MIXED), ("/images/using/", _MIXED))
+    ),
     "lomiri-wallpapers-16.04": Source(_PHOTOGRAPHS),
     "colobot-common-textures": Source(_TEXTURES),
 }

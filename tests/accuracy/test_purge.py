@@ -55,6 +55,8 @@ def copies(image: Image.Image) -> dict[str, Image.Image]:
         "upside": ImageOps.flip(image),
         "grey": image.convert("L"),
         "bright": ImageEnhance.Brightness(image).enhance(1.1),
+        "dark": ImageEnhance.Brightness(image).enhance(0.5),
+        "faint": ImageEnhance.Contrast(image).enhance(0.4),
         "cropped": image.crop((width // 100, height // 100, width - width // 100, height - height // 100)),
     }
 
@@ -158,11 +160,15 @@ def test_turns_are_numbered_as_pdq_numbers_them(different):
 
 def naive_similarity(left: np.ndarray, right: np.ndarray) -> float:
     """The same measure by its definition, window by window."""
+    left, right = (
+        128 + (grey - grey.mean()) * min(likeness.SPREAD / max(grey.std(), 1e-6), likeness.MOST_STRETCH)
+        for grey in (left.astype(float), right.astype(float))
+    )
     above = below = 0.0
     for top in range(0, likeness.SIDE - likeness.WINDOW + 1, likeness.STEP):
         for start in range(0, likeness.SIDE - likeness.WINDOW + 1, likeness.STEP):
             window = np.s_[top : top + likeness.WINDOW, start : start + likeness.WINDOW]
-            x, y = left[window].astype(float), right[window].astype(float)
+            x, y = left[window], right[window]
             covariance = ((x - x.mean()) * (y - y.mean())).mean()
             light = (2 * x.mean() * y.mean() + likeness.C1) / (x.mean() ** 2 + y.mean() ** 2 + likeness.C1)
             weight = x.var() + y.var() + likeness.C2
