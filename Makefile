@@ -36,7 +36,7 @@ bench-intake: $(VENV)/dev.done
 
 soak: $(VENV)/dev.done
 	@sh tests/fetch_system_parts.sh
-	$(BIN)/python -m tests.intake.soak
+	$(BIN)/python -m tests.intake.soak --kills 200 --seed 1
 
 bench-media: $(VENV)/dev.done
 	$(BIN)/python -m benchmarks.decoding

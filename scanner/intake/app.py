@@ -123,13 +123,22 @@ def create_app(
 
 
 def _described(app: FastAPI) -> FastAPI:
-    """Name the Problem schema in OpenAPI, which FastAPI does only for models it serializes itself."""
+    """Name the Problem schema in OpenAPI, which FastAPI does only for models it serializes itself; write bounds out."""
     original = app.openapi
 
     def openapi() -> dict[str, Any]:
-        document = original()
+        document: dict[str, Any] = _whole_numbers(original())
         document["components"].setdefault("schemas", {})["Problem"] = problems.Problem.model_json_schema()
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
+
+
+def _whole_numbers(part: Any) -> Any:
+    """FastAPI writes bounds as floats: 2**64 would be 1.8446744073709552e+19, which in decimal is another number."""
+    if isinstance(part, dict):
+        return {name: _whole_numbers(each) for name, each in part.items()}
+    if isinstance(part, list):
+        return [_whole_numbers(each) for each in part]
+    return int(part) if isinstance(part, float) and part.is_integer() else part

@@ -20,6 +20,7 @@ from scanner.intake.authority.enrolment import Applicant
 from scanner.intake.paging import DEFAULT_LIMIT, Cursor, Limit, Page, cut, read_cursor
 from scanner.intake.problems import ProblemError, documented
 from scanner.intake.store.tables import DEVICES
+from scanner.intake.whole import WHOLE
 from scanner.vouchers import check_possession, device_id_of
 
 LAST_SECOND = 253_402_300_799  # of the year 9999
@@ -72,7 +73,9 @@ class NewToken(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     account: str = Field(pattern=ACCOUNT, description="Account id, 16 bytes, base64url without padding.")
-    expires_at: int = Field(ge=0, le=LAST_SECOND, strict=True, description="Seconds since 1970.")
+    expires_at: Annotated[int, Field(ge=0, le=LAST_SECOND, strict=True), WHOLE] = Field(
+        description="Seconds since 1970."
+    )
 
 
 class RegisteredToken(BaseModel):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 from http import HTTPStatus
-from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 
@@ -78,11 +77,9 @@ async def readyz(service: Serving) -> Health:
         **ANSWERS,
     },
 )
-async def metrics(
-    service: Serving, _: Reader, accept: Annotated[str, Header(description="The form asked for.")] = ""
-) -> Response:
-    """Of all workers of this machine."""
+async def metrics(request: Request, service: Serving, _: Reader) -> Response:
+    """Of all workers of this machine, in the form that the header Accept asks for."""
     async with service.store.reading() as db:
         service.metrics.set_audit_entries((await db.execute(select(LOG_HEAD.c.size))).scalar_one())
-    body, kind = await asyncio.to_thread(service.metrics.render, accept)
+    body, kind = await asyncio.to_thread(service.metrics.render, request.headers.get("Accept", ""))
     return Response(body, media_type=kind)

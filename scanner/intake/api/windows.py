@@ -16,6 +16,7 @@ from scanner.intake.authority.access import ANSWERS, Exporter, Reader
 from scanner.intake.paging import DEFAULT_LIMIT, Cursor, Limit, Page, cut, read_cursor
 from scanner.intake.problems import ProblemError, documented
 from scanner.intake.store.tables import EXPORTS, OPENINGS, WINDOWS
+from scanner.intake.whole import WHOLE
 from scanner.intake.windows.choosing import Wanted
 from scanner.intake.windows.exporting import Export, find_export, is_whole, make_export, read_export
 from scanner.intake.windows.faults import WindowError
@@ -37,10 +38,12 @@ class ExportRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    before: int | None = Field(
-        default=None, ge=0, le=MOST_WINDOWS, description="Only windows before this one; null: all."
+    before: Annotated[int, Field(ge=0, le=MOST_WINDOWS, strict=True), WHOLE] | None = Field(
+        default=None, description="Only windows before this one; null: all."
     )
-    everything: bool = Field(default=False, description="Also windows with nothing new since they were exported.")
+    everything: bool = Field(
+        default=False, strict=True, description="Also windows with nothing new since they were exported."
+    )
 
 
 class ExportRecord(BaseModel):

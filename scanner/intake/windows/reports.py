@@ -12,19 +12,20 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from scanner.intake.whole import WHOLE
 from scanner.vouchers.header import SLOTS, WINDOWS
 from scanner.vouchers.payload import PADDED_BYTES
 
 MOST_MATCHES = SLOTS
 
-Number: TypeAlias = Annotated[int, Field(ge=0, lt=2**64)]
+Number: TypeAlias = Annotated[int, Field(ge=0, lt=2**64), WHOLE]
 Bytes: TypeAlias = Annotated[str, Field(pattern=f"^([0-9a-f]{{2}}){{0,{PADDED_BYTES}}}$")]
 Account: TypeAlias = Annotated[
     str, Field(pattern="^[0-9a-f]{32}$", description="The account's id: 16 bytes in lower-case hexadecimal.")
 ]
-WindowNumber: TypeAlias = Annotated[int, Field(ge=0, lt=WINDOWS, description="Number of the 28-day window.")]
+WindowNumber: TypeAlias = Annotated[int, Field(ge=0, lt=WINDOWS, description="Number of the 28-day window."), WHOLE]
 Vouchers: TypeAlias = Annotated[
-    int, Field(ge=1, lt=2**48, description="Vouchers the window had in the export that was opened.")
+    int, Field(ge=1, lt=2**48, description="Vouchers the window had in the export that was opened."), WHOLE
 ]
 
 
