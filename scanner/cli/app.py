@@ -1,8 +1,8 @@
 """Put the commands together, and turn every error into one line and an exit code.
 
 Exit codes: 0 done (``scan``: no match), 10 ``scan`` found a match, 2 error or wrong use, 130 interrupted
-(Ctrl-C), 1 whoever read the output stopped reading, 3 ``intake audit verify`` found that the database is not what its log
-says.
+(Ctrl-C), 1 whoever read the output stopped reading, 3 ``intake audit verify`` found that the database is not what its
+log says.
 """
 
 from __future__ import annotations
