@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.accuracy.likeness import TURNS, Codes, Floats, Whole, print_of, similarities
 from benchmarks.accuracy.manifest import Manifest, Role
@@ -177,25 +178,28 @@ def purge(
 
 
 def candidates(codes: Codes, radius: int) -> Whole:
-    """Find every pair of pictures within a radius at some turn.
+    """Find every pair of pictures within a radius at some turn, exactly.
 
     Args:
         codes: of each picture's eight turns; shape ``(n, 8, 32)``, uint8.
         radius: bits, inclusive.
 
     Returns:
-        first picture, second picture and the second's turn; first before second; shape ``(k, 3)``, int64.
+        first picture, second picture, and the turn of the second that is nearest, the lowest of equals; first before
+        second, each pair once; shape ``(k, 3)``, int64.
     """
-    upright = np.ascontiguousarray(codes[:, 0])
-    index = open_index(_Bare(upright), "flat")
+    index = open_index(_Bare(np.ascontiguousarray(codes[:, 0])), "flat")
     found = [np.empty((0, 3), np.int64)]
     for start in range(0, len(codes), _QUERIES):
+        block = [np.empty((0, 4), np.int64)]
         for turn in range(TURNS):
             hits = index.search_many(np.ascontiguousarray(codes[start : start + _QUERIES, turn]), radius)
             second = start + np.repeat(np.arange(len(hits.limits) - 1), np.diff(hits.limits))
-            below = hits.indices < second
-            first = hits.indices[below]
-            found.append(np.stack([first, second[below], np.full(len(first), turn)], 1))
+            before = hits.indices < second
+            turns = np.full(np.count_nonzero(before), turn)
+            block.append(np.stack([hits.indices[before], second[before], turns, hits.distances[before]], 1))
+        rows = np.concatenate(block)
+        found.append(_first_of_pairs(rows[np.lexsort((rows[:, 2], rows[:, 3], rows[:, 1], rows[:, 0]))])[:, :3])
     return np.concatenate(found)
 
 
@@ -239,10 +243,19 @@ class _Bare:
 def _best_turns(proposals: Whole, alike: Floats) -> tuple[Whole, Floats]:
     """Keep of each pair the turn at which it is most alike, the lowest of equals."""
     order = np.lexsort((proposals[:, 2], -alike, proposals[:, 1], proposals[:, 0]))
-    ordered = proposals[order]
-    first = np.ones(len(ordered), bool)
-    first[1:] = (ordered[1:, :2] != ordered[:-1, :2]).any(axis=1)
-    return ordered[first], alike[order][first]
+    first = _are_first(proposals[order])
+    return proposals[order][first], alike[order][first]
+
+
+def _first_of_pairs(rows: Whole) -> Whole:
+    return rows[_are_first(rows)]
+
+
+def _are_first(rows: Whole) -> npt.NDArray[np.bool_]:
+    """Say which rows are the first of their pair, of rows in order of pair."""
+    first = np.ones(len(rows), bool)
+    first[1:] = (rows[1:, :2] != rows[:-1, :2]).any(axis=1)
+    return first
 
 
 def _nearest_turns(codes: Codes, proposals: Whole) -> Whole:
