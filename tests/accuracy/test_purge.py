@@ -193,7 +193,7 @@ def test_similarity_is_its_definition(thumbs, turn):
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 160))
 def test_candidates_are_all_pairs_within_the_radius(seed, radius):
-    """Exactly the pairs within the radius at some turn come out, each once with its nearest turn, first before second."""
+    """Exactly the pairs within the radius at some turn come out, each once, with its nearest turn."""
     codes = np.random.default_rng(seed).integers(0, 256, (5, TURNS, 32), np.uint8)
     codes[3, 2] = codes[3, 6] = codes[1, 0]
     expected = set()
