@@ -44,7 +44,7 @@ def det_curves(document: Document) -> list[Drawing]:
                 rows = one.get("det", {}).get(group, ())
                 false = _false_rates(one, against)
                 points = [(false[row["radius"]], row["estimate"]) for row in rows]
-                if points:
+                if any(a > 0 and b > 0 for a, b in points):
                     series.append(Series(name, points, style[name]))
             if series:
                 x = log_axis(_FALSE[against], [a for one in series for a, _ in one.points])

@@ -45,7 +45,7 @@ from scanner.errors import ArgumentError, StorageError
 from scanner.files import replace_file
 
 SAMPLE = 1_500
-NEAR_SHARE, MOST_SHARE = 1e-3, 2e-2
+NEAR_SHARE, MOST_SHARE, MANY = 1e-3, 2e-2, 1e6
 
 Pools = Callable[[], AbstractContextManager[Pool]]
 
@@ -112,14 +112,14 @@ def measure(
     edits = None
     with steps.step("editing and hashing the sources"):
         if sources and rungs:
-            part = Hashing([pictures[at] for at in sources], manifest.digest, plan.hashes, rungs, plan.seed, 8)
+            part = Hashing([pictures[at] for at in sources], manifest.digest, plan.hashes, rungs, plan.seed, 4)
             edits = hash_all(part, root, folder / "chunks", pools, progress("chunks of edits", "variants"))
     manifest.write(folder / "manifest.jsonl")
     hashed.write(folder / "pictures.hashed")
     if edits is not None:
         edits.write(folder / "edits.hashed")
     with steps.step("counting all pairs"):
-        _count(folder, plan, pictures, hashed, counters or threads)
+        count_pairs(folder, plan, pictures, hashed, counters or threads)
     ladder = {"version": LADDER_VERSION, "digest": ladder_digest(), "left_out": missing()}
     ladder["rungs"] = [LADDER[name].described() for name in rungs]
     plugins = {name: _plugin(name) for name in plan.hashes}
@@ -154,11 +154,16 @@ def drawn_sources(pictures: Sequence[Picture], listable: Bools, wanted: int) -> 
 
 
 def reach_of(codes: NDArray[np.uint8], bits: int, radius: int) -> int:
-    """Distance to which pairs are listed: that of a thousandth of all, or the radius if not far more lie within it."""
+    """Choose the distance to which pairs are listed: where FPIR nears 1, and the radius if not far more lie within it.
+
+    Told from a sample: the distance of a thousandth of all pairs, or of so many that a query of a small list has three.
+    """
     signs = 1 - 2 * np.unpackbits(codes[:SAMPLE], axis=1, count=bits).astype(np.float32)
     away = ((bits - signs @ signs.T) / 2).round().astype(np.int64)[np.triu_indices(len(signs), 1)]
     shares = np.cumsum(np.bincount(away, minlength=bits + 1)) / max(1, len(away))
-    near, most = (int(np.searchsorted(shares, share, side="right")) - 1 for share in (NEAR_SHARE, MOST_SHARE))
+    pairs = len(codes) * (len(codes) - 1) / 2
+    wanted = max(NEAR_SHARE, 6 / len(codes)), max(MOST_SHARE, MANY / max(1.0, pairs))
+    near, most = (int(np.searchsorted(shares, share, side="right")) - 1 for share in wanted)
     return max(0, near, min(radius, most))
 
 
@@ -169,18 +174,23 @@ def threads() -> Iterator[Pool]:
         yield Pool(executor, 2 * processors())
 
 
-def _count(folder: Path, plan: Plan, pictures: Sequence[Picture], hashed: Hashed, pools: Pools) -> None:
+def count_pairs(folder: Path, plan: Plan, pictures: Sequence[Picture], hashed: Hashed, pools: Pools) -> None:
+    """Count the pairs of each hash and population, and keep them; a population of under ten clusters has none.
+
+    Raises:
+        ArgumentError: too many pairs are near. LocalError: workers die. StorageError: a file can't be written.
+    """
     clusters = numbered([picture.group for picture in pictures])
     (folder / "pairs").mkdir(exist_ok=True)
     for name in plan.hashes:
         codes, there, bits = hashed.hashes[name][0], hashed.there[name][0], hashed.bits[name]
-        reach = reach_of(codes[there], bits, radius_of(bits))
         for population, inside in populations(pictures, hashed).items():
             numbers = np.flatnonzero(inside & there)
             path = pairs_path(folder, plan, name, population)
             path.unlink(missing_ok=True)
             if len(set(clusters[numbers].tolist())) < FEWEST:
                 continue
+            reach = reach_of(codes[numbers], bits, radius_of(bits))
             bank: Bank = store_bank(codes[numbers], numbered(clusters[numbers]), bits, folder / "banks")
             count_all(bank, None, reach, folder / "tiles", pools).write(path)
 

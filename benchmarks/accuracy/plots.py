@@ -68,6 +68,9 @@ class Axis:
         if self.log:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
             step = max(1, -(-(last - first + 1) // most))
+            if last - first < 2 and most >= 6:
+                within = [factor * 10.0**power for power in range(first - 1, last + 1) for factor in (1, 2, 5)]
+                return [value for value in within if self.low <= value * 1.0001 and value <= self.high * 1.0001]
             return [10.0**power for power in range(first, last + 1, step)]
         width = _round_step((self.high - self.low) / most)
         first = math.ceil(self.low / width - 1e-9)
