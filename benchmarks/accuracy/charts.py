@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from benchmarks.accuracy.plots import Axis, Series, chart, log_axis, span
+from benchmarks.accuracy.plots import Axis, Series, chart, log_axis, named_axis, span
 
 Document = Mapping[str, Any]
-FEWEST_STRENGTHS = 3
+FEWEST_EDITS = 2
+SPREAD = 0.5
+APART = 1.02
 
 
 class Drawing(NamedTuple):
@@ -58,17 +60,20 @@ def det_curves(document: Document) -> list[Drawing]:
 def list_sizes(document: Document) -> list[Drawing]:
     """FPIR against the number of entries, at each hash's radius."""
     series = []
-    for name, one in told_hashes(document).items():
+    hashes = told_hashes(document)
+    for number, (name, one) in enumerate(hashes.items()):
         rows = [row for row in one["fpir_by_size"] if row["radius"] == one["radius"]]
-        points = [(row["size"], row["estimate"]) for row in rows]
-        whiskers = [(row["size"], row["low"], row["high"]) for row in rows]
+        beside = APART ** (number - (len(hashes) - 1) / 2)  # so that whiskers do not hide each other
+        points = [(row["size"] * beside, row["estimate"]) for row in rows]
+        whiskers = [(row["size"] * beside, row["low"], row["high"]) for row in rows]
         series.append(Series(name, points, styles(document)[name], whiskers))
     if not series:
         return []
-    x = log_axis("entries in the list", [a for one in series for a, _ in one.points], 1.0)
-    most = max(a for one in series for a, _ in one.points)
-    x = Axis(x.label, x.low if x.low > 1 else min(a for one in series for a, _ in one.points), most * 1.05, log=True)
-    y = log_axis("FPIR", [value for one in series for _, low, high in one.whiskers for value in (high, low) if value])
+    sizes = [a for one in series for a, _ in one.points]
+    x = Axis("entries in the list", min(sizes) / 1.1, max(sizes) * 1.1, log=True)
+    y = log_axis(
+        "FPIR", [high for one in series for _, _, high in one.whiskers] + [b for one in series for _, b in one.points]
+    )
     told = "Whiskers are 95 % intervals; a list without a false hit has its whisker only."
     return [Drawing("at each hash's radius", chart(series, x, y, "FPIR against the size of the list", told))]
 
@@ -101,30 +106,31 @@ def histograms(document: Document) -> list[Drawing]:
 
 
 def recall_ladders(document: Document) -> list[Drawing]:
-    """Recall against the strength of each edit that has three strengths or more, at equal FPIR."""
+    """Recall after each edit of a family, in order of strength, at equal FPIR; families of one edit are left out."""
     hashes, style = told_hashes(document), styles(document)
-    kinds: dict[tuple[str, str], None] = {}
+    families: dict[str, dict[str, float]] = {}
     for one in hashes.values():
-        kinds |= {(row["family"], row["unit"]): None for row in one.get("fnir", ())}
+        for row in one.get("fnir", ()):
+            families.setdefault(row["family"], {})[row["edit"]] = row["strength"]
     found = []
-    for family, unit in kinds:
+    for family, edits in families.items():
+        names = list(edits)
         series = []
-        for name, one in hashes.items():
+        for number, (name, one) in enumerate(hashes.items()):
+            beside = SPREAD * ((number + 0.5) / len(hashes) - 0.5)
             rows = [
-                row
+                (names.index(row["edit"]) + beside, row["at_equal"])
                 for row in one.get("fnir", ())
-                if (row["family"], row["unit"]) == (family, unit) and row["at_equal"] is not None
+                if row["family"] == family and row["at_equal"] is not None
             ]
-            rows.sort(key=lambda row: row["strength"])
-            points = [(row["strength"], 1 - row["at_equal"]["estimate"]) for row in rows]
-            if len({a for a, _ in points}) >= FEWEST_STRENGTHS:
-                whiskers = [(row["strength"], 1 - row["at_equal"]["high"], 1 - row["at_equal"]["low"]) for row in rows]
+            points = [(at, 1 - rate["estimate"]) for at, rate in rows]
+            whiskers = [(at, 1 - rate["high"], 1 - rate["low"]) for at, rate in rows]
+            if points:
                 series.append(Series(name, points, style[name], whiskers))
-        if series:
-            x = span(unit, [a for one in series for a, _ in one.points])
-            title = f"Recall after {family}, by {unit}"
+        if series and len(names) >= FEWEST_EDITS:
+            x = named_axis("", [name.removeprefix(f"{family}-") for name in names])
             told = "Recall of each hash at the radius of equal FPIR; whiskers are 95 % intervals."
-            found.append(Drawing(family, chart(series, x, Axis("recall", 0.0, 1.0), title, told)))
+            found.append(Drawing(family, chart(series, x, Axis("recall", 0.0, 1.0), f"Recall after {family}", told)))
     return found
 
 

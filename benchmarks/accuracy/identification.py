@@ -214,7 +214,9 @@ def _stratum(rate: Estimate) -> dict[str, Any]:
     hits = round(rate.estimate * rate.n)
     exact = clopper_pearson(hits, rate.n, rate.level)
     upper = upper_rate(hits, rate.n)
-    return {**asdict(exact), "hits": hits, "upper": upper, "aim": rule_of_thirty(hits, rate.n).note}
+    aim = rule_of_thirty(hits, rate.n)
+    wanted = {"wanted": aim.wanted, "more": aim.more, "at_least": aim.at_least}
+    return {**asdict(exact), "hits": hits, "upper": upper, "aim": wanted}
 
 
 def _row(rate: Estimate, radius: int, **more: Any) -> Mapping[str, Any]:

@@ -14,9 +14,13 @@ from html import escape
 
 WIDTH, HEIGHT = 360, 270
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 38
+BOTTOM_OF_NAMES = 26
+LETTER = 3.8
+"""Height that a letter of a turned label takes."""
 STYLES = 12
 DASHES = ("", "6 3", "2 2", "8 2 2 2", "4 4", "10 3", "1 3", "6 2 1 2", "3 1", "12 4", "5 1 1 1", "2 6")
-SMALLEST_TICK_GAP = 34
+TICKS_BELOW, TICKS_BESIDE = 42, 26
+"""Least distance of two, so that they can be read."""
 
 Point = tuple[float, float]
 
@@ -48,12 +52,19 @@ class Axis:
         label: what is counted, with its unit.
         low, high: ends; both over 0 if logarithmic.
         log: whether it is.
+        names: of places 0, 1, 2 ... that are written instead of numbers; none for numbers.
     """
 
     label: str
     low: float
     high: float
     log: bool = False
+    names: tuple[str, ...] = ()
+
+    @property
+    def room(self) -> int:
+        """Height that its labels take below a chart."""
+        return BOTTOM_OF_NAMES + int(LETTER * max(map(len, self.names))) if self.names else BOTTOM
 
     def place(self, value: float, length: float) -> float:
         """Where a value lies, from 0 to ``length``; values outside lie on the end."""
@@ -62,13 +73,15 @@ class Axis:
             low, high, at = math.log10(low), math.log10(high), math.log10(at)
         return length * (at - low) / (high - low)
 
-    def ticks(self, length: float) -> list[float]:
+    def ticks(self, length: float, gap: float) -> list[float]:
         """Round values to write at the axis, not nearer than they can be read."""
-        most = max(2, int(length // SMALLEST_TICK_GAP))
+        if self.names:
+            return [float(number) for number in range(len(self.names))]
+        most = max(2, int(length // gap))
         if self.log:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
             step = max(1, -(-(last - first + 1) // most))
-            if last - first < 2 and most >= 6:
+            if last - first < 2:
                 within = [factor * 10.0**power for power in range(first - 1, last + 1) for factor in (1, 2, 5)]
                 return [value for value in within if self.low <= value * 1.0001 and value <= self.high * 1.0001]
             return [10.0**power for power in range(first, last + 1, step)]
@@ -77,11 +90,18 @@ class Axis:
         return [number * width for number in range(first, math.floor(self.high / width + 1e-9) + 1)]
 
 
-def log_axis(label: str, values: Sequence[float], most: float = 1.0) -> Axis:
-    """A log axis from the decade under the smallest value over 0, up to ``most``; two decades at least."""
-    some = [value for value in values if value > 0]
-    low = 10.0 ** math.floor(math.log10(min(some, default=most / 100)))
-    return Axis(label, min(low, most / 100), most, log=True)
+def log_axis(label: str, values: Sequence[float]) -> Axis:
+    """A log axis over all values over 0, from 1, 2 or 5 of a decade to another; a decade at least."""
+    some = [value for value in values if value > 0] or [1.0]
+    low, high = _round_down(min(some)), 1 / _round_down(1 / max(some))
+    while high < 9.99 * low:
+        low = _round_down(low * 0.99)
+    return Axis(label, low, high, log=True)
+
+
+def named_axis(label: str, names: Sequence[str]) -> Axis:
+    """An axis of so named places, one after the other."""
+    return Axis(label, -0.5, len(names) - 0.5, names=tuple(names))
 
 
 def span(label: str, values: Sequence[float]) -> Axis:
@@ -157,16 +177,23 @@ def _drawn(one: Series, shown: Sequence[Point], x: Axis, y: Axis) -> str:
 
 
 def _frame(x: Axis, y: Axis) -> str:
-    across, down = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    across, down = WIDTH - LEFT - RIGHT, HEIGHT - TOP - x.room
     parts = []
-    for value in x.ticks(across):
+    for value in x.ticks(across, TICKS_BELOW):
         at = LEFT + x.place(value, across)
         parts.append(f'<path class="gridline" d="M{at:.1f} {TOP}v{down}"/>')
-        parts.append(f'<text x="{at:.1f}" y="{TOP + down + 12}" text-anchor="middle">{written(value)}</text>')
-    for value in y.ticks(down):
+        if x.names:
+            turned = f'transform="translate({at + 3:.1f} {TOP + down + 10}) rotate(-40)"'
+            parts.append(f'<text {turned} text-anchor="end">{escape(x.names[int(value)])}</text>')
+        else:
+            anchor = "end" if at > WIDTH - 20 else "middle"
+            place = min(at, WIDTH - 2.0) if anchor == "end" else at
+            parts.append(f'<text x="{place:.1f}" y="{TOP + down + 14}" text-anchor="{anchor}">{written(value)}</text>')
+    for value in y.ticks(down, TICKS_BESIDE):
         at = TOP + down - y.place(value, down)
         parts.append(f'<path class="gridline" d="M{LEFT} {at:.1f}h{across}"/>')
-        parts.append(f'<text x="{LEFT - 4}" y="{at + 3.5:.1f}" text-anchor="end">{written(value)}</text>')
+        up = min(at + 3.5, TOP + down - 1)
+        parts.append(f'<text x="{LEFT - 4}" y="{up:.1f}" text-anchor="end">{written(value)}</text>')
     parts.append(f'<path class="axis" d="M{LEFT} {TOP}v{down}h{across}"/>')
     middle = TOP + down / 2
     parts.append(f'<text x="{LEFT + across / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x.label)}</text>')
@@ -175,7 +202,7 @@ def _frame(x: Axis, y: Axis) -> str:
 
 
 def _at(a: float, b: float, x: Axis, y: Axis) -> Point:
-    across, down = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    across, down = WIDTH - LEFT - RIGHT, HEIGHT - TOP - x.room
     return LEFT + x.place(a, across), TOP + down - y.place(b, down)
 
 
@@ -194,6 +221,12 @@ def _mark(x: float, y: float, style: int) -> str:
 def _dash(style: int) -> str:
     dash = DASHES[style % STYLES]
     return f' stroke-dasharray="{dash}"' if dash else ""
+
+
+def _round_down(value: float) -> float:
+    """1, 2 or 5 times a power of ten, not over the value."""
+    power = 10.0 ** math.floor(math.log10(value) + 1e-9)
+    return next(factor * power for factor in (5, 2, 1) if factor * power <= value * (1 + 1e-9))
 
 
 def _round_step(least: float) -> float:

@@ -122,6 +122,7 @@ def recall_figures(found: Recalls, name: str, bits: int, radius: int, equal: int
     return {
         "fnir": edits,
         "det": {group: [{"radius": r, **asdict(found.rate(name, r, group))} for r in radii] for group in groups},
+        "fnir_at_equal": None if equal is None else asdict(found.rate(name, equal, LADDER_GROUP)),
         "fnir_by_stratum": _by_stratum(found, name, radius),
     }
 

@@ -42,7 +42,7 @@ def render(document: Mapping[str, Any], root: Path | None) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"rate": rate, "interval": interval, "signed": signed, "count": count}
+    environment.filters |= {"rate": rate, "signed": signed, "count": count, "digits": digits}
     hashes = charts.told_hashes(document)
     style = charts.styles(document)
     pairs = [picture for one in hashes.values() for pair in one["nearest_pairs"] for picture in pair["pictures"]]
@@ -62,7 +62,11 @@ def render(document: Mapping[str, Any], root: Path | None) -> str:
             )
         },
         strata=strata_of(document),
+        populations=[
+            name for name in strata_of(document) if any(name in one["populations"] for one in hashes.values())
+        ],
         stratum_names=STRATA,
+        fitted=any("refused" not in tail for one in hashes.values() for tail in one["tails"].values()),
         laws=LAWS,
         edits=edits_of(document),
         published=[(preset, presets.beside(preset, document)) for preset in presets.PRESETS.values()],
@@ -109,16 +113,7 @@ def rate(value: float | None) -> str:
         return "0"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.1e}"
-
-
-def interval(fields: Mapping[str, Any] | None) -> str:
-    """An estimate and its interval."""
-    if fields is None:
-        return "–"
-    if "refused" in fields:
-        return "none: " + str(fields["refused"])
-    return f"{rate(fields['estimate'])} ({rate(fields['low'])} to {rate(fields['high'])})"
+    return f"{value:.3g}" if abs(value) >= 0.001 else _power(value)
 
 
 def signed(fields: Mapping[str, Any]) -> str:
@@ -130,3 +125,15 @@ def signed(fields: Mapping[str, Any]) -> str:
 def count(value: float) -> str:
     """A whole number."""
     return f"{value:,.0f}"
+
+
+def digits(value: float | None) -> str:
+    """A figure to four digits, as publications have it."""
+    if value is None:
+        return "not measured"
+    return f"{value:.4g}" if value == 0 or abs(value) >= 0.001 else _power(value)
+
+
+def _power(value: float) -> str:
+    factor, _, power = f"{value:.1e}".partition("e")
+    return f"{factor.removesuffix('.0')}e{int(power)}"

@@ -32,7 +32,8 @@ def test_every_kind_of_rate_is_compared(document):
     """FMR, degrees of freedom, FPIR by size and kind, FNIR by edit and kind are all there, once each."""
     names = [change.what for change in compare(document, document).changes]
     assert len(set(names)) == len(names)
-    for start in ("FMR(", "degrees of freedom", "FPIR(96, ", "FNIR(10) after", "FNIR(10) over all edits"):
+    size = document["hashes"]["phash-64"]["list"]
+    for start in ("FMR(", "degrees of freedom", f"FPIR({size}, ", "FNIR(10) after", "FNIR(10) over all edits"):
         assert any(name.startswith(start) for name in names), start
     assert any(name.endswith("of photograph") and name.startswith("FPIR") for name in names)
 
