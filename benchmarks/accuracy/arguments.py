@@ -105,6 +105,7 @@ def _settings(one: Any) -> None:
     account = usual.account
     one.add_argument("--target", type=float, default=usual.target, help="FPIR at which hashes are compared (0.01)")
     one.add_argument("--replicates", type=int, default=usual.replicates, help="draws of each bootstrap (1000)")
+    one.add_argument("--bootstrap-seed", type=int, default=usual.seed, help="what the draws follow from (0)")
     one.add_argument("--account-pictures", type=int, default=account.pictures, help="of an account a window (1000)")
     one.add_argument("--wanted", type=float, default=account.wanted, help="chance per innocent account (1e-12)")
     one.add_argument("--shape", type=float, default=account.shape, help="how alike accounts are, gamma shape (10)")

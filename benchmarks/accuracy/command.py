@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from benchmarks.accuracy import arguments, comparing, evaluation, presets
+from benchmarks.accuracy.banks import LONGEST
 from benchmarks.accuracy.building import build, listed
 from benchmarks.accuracy.edits import LADDER
 from benchmarks.accuracy.hashes import absent, available
@@ -22,7 +23,7 @@ from benchmarks.accuracy.pools import Progress, dask, processes
 from benchmarks.accuracy.raw import Plan, Raw
 from benchmarks.accuracy.summary import lines_of
 from benchmarks.measure import machine
-from scanner.errors import ScannerError
+from scanner.errors import ArgumentError, ScannerError
 from scanner.files import replace_file
 
 VERSIONS_OF = ("numpy", "pillow", "scipy", "numba")
@@ -61,6 +62,7 @@ def build_corpus(asked: argparse.Namespace) -> int:
 
 def run(asked: argparse.Namespace) -> int:
     """Measure, evaluate and write the report."""
+    _settings(asked)  # what is wrong with them is said before hours of work
     manifest, root, about = listed(asked.corpus, asked.root, asked.out, tell)
     hashes = tuple(available()) if asked.hashes == "all" else tuple(asked.hashes.split(","))
     for name, why in absent().items() if asked.hashes == "all" else ():
@@ -120,6 +122,8 @@ def dry_run(asked: argparse.Namespace) -> int:
     """Tell what counting all pairs would cost."""
     from benchmarks.accuracy import costs
 
+    if not (1 <= asked.bits <= LONGEST and asked.pairs >= 1):
+        raise ArgumentError(f"a hash has 1 to {LONGEST:,} bits, and there is a pair at least")
     rows = asked.rows or round((2 * asked.pairs) ** 0.5)
     found = costs.cost(
         rows, asked.columns, asked.bits, costs.speed_here(asked.bits), costs.sum_speed_here(asked.bits),
@@ -157,12 +161,15 @@ def rungs_named(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
 
 
+def _settings(asked: argparse.Namespace) -> evaluation.Settings:
+    account = Account(asked.account_pictures, asked.wanted, asked.shape, asked.burst)
+    return evaluation.Settings(asked.target, account, asked.replicates, asked.bootstrap_seed)
+
+
 def _evaluate(raw: Raw, asked: argparse.Namespace) -> int:
     from benchmarks.accuracy import report
 
-    account = Account(asked.account_pictures, asked.wanted, asked.shape, asked.burst)
-    settings = evaluation.Settings(asked.target, account, asked.replicates, raw.plan.seed)
-    document = evaluation.evaluate(raw, settings, dt.datetime.now(dt.UTC), tell)
+    document = evaluation.evaluate(raw, _settings(asked), dt.datetime.now(dt.UTC), tell)
     evaluation.write(document, raw.folder / "evaluation.json")
     report.write(document, raw.root, raw.folder / "report.html")
     print("\n".join(lines_of(document)))

@@ -32,6 +32,7 @@ from benchmarks.accuracy.intervals import Estimate
 from benchmarks.accuracy.manifest import Picture
 from benchmarks.accuracy.raw import FLOOR, LISTABLE, Raw
 from benchmarks.accuracy.recalls import LADDER_GROUP, Recalls, comparisons, cross_lineage, recall_figures, recalls_of
+from scanner.account_rates import laws_of
 from scanner.errors import ArgumentError, RemoteError
 from scanner.files import replace_file
 
@@ -60,7 +61,7 @@ class Settings:
         seed: of the draws.
 
     Raises:
-        ArgumentError: a target that is not over 0 and under 1, or under 100 draws.
+        ArgumentError: a target that is not over 0 and under 1, under 100 draws, or an account that no law takes.
     """
 
     target: float = 0.01
@@ -69,8 +70,12 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.target < 1 or self.replicates < 100:
-            raise ArgumentError("the target is over 0 and under 1, and a bootstrap has 100 draws or more")
+        if not 0 < self.target < 1 or self.replicates < 100 or self.seed < 0:
+            raise ArgumentError("the target is over 0 and under 1, a bootstrap has 100 draws or more, a seed is from 0")
+        account = self.account
+        if account.pictures < 1 or not 0 < account.wanted < 1:
+            raise ArgumentError("an account sends a picture at least, and what is wanted is over 0 and under 1")
+        laws_of(0.0, shape=account.shape, burst=account.burst, pictures=account.pictures)
 
 
 def evaluate(raw: Raw, settings: Settings, at: datetime, tell: Tell = lambda line: None) -> Document:

@@ -251,7 +251,7 @@ def test_a_document_is_written_and_read(tmp_path, document):
 
 def test_settings_outside_their_range_are_refused():
     """A target of 0 or 1, few draws, or a plan without a hash are refused at once."""
-    for bad in ({"target": 0.0}, {"target": 1.0}, {"replicates": 99}):
+    for bad in ({"target": 0.0}, {"target": 1.0}, {"replicates": 99}, {"seed": -1}, {"account": Account(pictures=0)}):
         with pytest.raises(ArgumentError):
             Settings(**bad)
     with pytest.raises(ArgumentError):
