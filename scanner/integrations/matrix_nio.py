@@ -24,16 +24,16 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiofiles.threadpool.binary import AsyncBufferedReader
 from aiofiles.threadpool.text import AsyncTextIOWrapper
 from nio import AsyncClient, TransferCancelledError, TransferMonitor, UploadError, UploadResponse
 from nio.client.base_client import logged_in_async
 
-from scanner.integrations.checked import Checked, Progress
+from scanner.integrations.checked import Progress
 from scanner.integrations.gate import OutgoingGate
 from scanner.integrations.notices import Notice
 from scanner.media import Source
@@ -42,6 +42,8 @@ HELD = "PRESCAN_HELD"
 """The status of an upload that was held, as Matrix's error codes are written."""
 
 _log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
 
 _LOOKS = 0.05
 """Seconds between two looks at whether a monitor was cancelled."""
@@ -105,7 +107,7 @@ class GatedClient(AsyncClient):  # type: ignore[misc]
             TransferCancelledError: the monitor was cancelled.
         """
         source = await _source_of(data_provider, self._gate.max_bytes)
-        checked = await self._checked(source, monitor)
+        checked = await _unless_cancelled(self._gate.check(source, progress=self._on_progress), monitor)
         if checked.notice is not None:
             self._show(checked.notice)
             if checked.held:
@@ -113,19 +115,8 @@ class GatedClient(AsyncClient):  # type: ignore[misc]
         provider, length = data_provider, filesize
         if checked.data is not None:  # else too large to be read, or unreadable: sent from where it is, by the profile
             provider, length = (lambda *_: checked.pieces()), len(checked.data)
-        answer: tuple[UploadResponse | UploadError, dict[str, Any] | None]
-        answer = await super().upload(provider, content_type, filename, encrypt, monitor, length)
-        return answer
-
-    async def _checked(self, source: Source, monitor: TransferMonitor | None) -> Checked:
-        check = asyncio.create_task(self._gate.check(source, progress=self._on_progress))
-        try:
-            while not (await asyncio.wait({check}, timeout=None if monitor is None else _LOOKS))[0]:
-                if monitor is not None and monitor.cancel:
-                    raise TransferCancelledError
-            return check.result()
-        finally:
-            check.cancel()  # does nothing once it is done
+        upload = super().upload(provider, content_type, filename, encrypt, monitor, length)
+        return await _unless_cancelled(upload, monitor)
 
     def _show(self, notice: Notice) -> None:
         if self._on_notice is not None:
@@ -133,6 +124,21 @@ class GatedClient(AsyncClient):  # type: ignore[misc]
                 self._on_notice(notice)
             except Exception as error:  # noqa: BLE001 - a display that fails stops no message, nor lets one through
                 _log.error("a notice could not be shown: %s", type(error).__name__)
+
+
+async def _unless_cancelled(work: Coroutine[Any, Any, _Result], monitor: TransferMonitor | None) -> _Result:
+    """Wait for work, and end it when the monitor is cancelled.
+
+    nio looks only while it encrypts; where that makes the connection fail, it would connect again and again.
+    """
+    task = asyncio.create_task(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=None if monitor is None else _LOOKS))[0]:
+            if monitor is not None and monitor.cancel:
+                raise TransferCancelledError
+        return task.result()
+    finally:
+        task.cancel()  # does nothing once it is done
 
 
 async def _source_of(provider: Any, most: int) -> Source:

@@ -83,6 +83,7 @@ async def device(
     isolation: str = "in-process",
     workers: int = 1,
     policy: Mapping[str, Any] = MappingProxyType({}),
+    key: Ed25519PrivateKey = DEVICE,
     **options: Any,
 ) -> AsyncIterator[Device]:
     """Open a device, and close it."""
@@ -91,7 +92,7 @@ async def device(
         Scanner(listed, profile, isolation=isolation, workers=workers) as scanner,
         Outbox(folder / "outbox.db") as outbox,
     ):
-        sealer = DeviceSealer(DEVICE, policy_for(listed, **policy), ACCOUNT)
+        sealer = DeviceSealer(key, policy_for(listed, **policy), ACCOUNT)
         chosen = {"notices": NOTICES, "settings": AT_ONCE, "workers": workers, "clock": time.time} | options
         async with OutgoingGate(scanner, sealer, outbox, Secrets(), **chosen) as gate:
             yield Device(gate, scanner, outbox)
