@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy.accounts import ppv
+from benchmarks.accuracy.costs import processors
 from benchmarks.accuracy.identification import Account, identify
 from benchmarks.accuracy.intervals import Estimate
 from benchmarks.accuracy.manifest import Picture
@@ -91,10 +93,13 @@ def evaluate(raw: Raw, settings: Settings, at: datetime, tell: Tell = lambda lin
         the document, plain values only.
     """
     found = recalls_of(raw)
-    hashes = {}
-    for number, name in enumerate(raw.plan.hashes, 1):
-        tell(f"figures of {name}, {number} of {len(raw.plan.hashes)}")
-        hashes[name] = _of_hash(raw, name, settings, found)
+
+    def of_hash(name: str) -> Document:
+        tell(f"figures of {name}")
+        return _of_hash(raw, name, settings, found)
+
+    with ThreadPoolExecutor(processors()) as pool:  # what takes long leaves the interpreter free
+        hashes = dict(zip(raw.plan.hashes, pool.map(of_hash, raw.plan.hashes), strict=True))
     radii = {name: one["radius"] for name, one in hashes.items() if "radius" in one}
     equal = {name: one["equal_radius"] for name, one in hashes.items() if one.get("equal_radius") is not None}
     document: Document = {

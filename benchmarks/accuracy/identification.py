@@ -25,7 +25,6 @@ from scanner.account_rates import upper_rate
 from scanner.errors import ArgumentError
 
 FEWEST_FREEDOM = 100
-FMR_RADII = 6
 Whole = NDArray[np.int64]
 
 
@@ -111,23 +110,24 @@ def identify(raw: Raw, name: str, target: float, account: Account, replicates: i
     """
     radius = int(raw.about["plugins"][name]["radius"])
     asked = search(raw, name, LISTABLE)
+    equal = None if asked is None else asked.equal_radius(target)
+    wanted = {radius} if equal is None else {radius, equal}
     found: dict[str, Any] = {"populations": {}}
     for population in raw.populations():
         pairs = raw.pairs(name, population)
         if pairs is not None:
             numbers = raw.numbers(name, population)
-            found["populations"][population] = _pairs(pairs, numbered(raw.clusters[numbers]), radius, replicates, seed)
+            found["populations"][population] = _pairs(pairs, numbered(raw.clusters[numbers]), wanted, replicates, seed)
     if asked is None:
         return found | {"refused": "under 10 clusters of pictures that can be listed"}
     radius = min(radius, asked.reach)
-    equal = asked.equal_radius(target)
     found |= {"radius": radius, "reach": asked.reach, "equal_radius": equal}
-    wanted = sorted({radius} if equal is None else {radius, equal})
+    radii = sorted({radius} if equal is None else {radius, equal})
     names = np.array([raw.pictures[at].stratum.value for at in asked.queries])
     whole = asked.rates(range(asked.reach + 1))
     largest = asked.sizes[-1]
     found["list"], found["queries"] = largest, len(asked.queries)
-    found["fpir_by_size"] = [_row(whole[size, r], r, size=size) for r in wanted for size in asked.sizes]
+    found["fpir_by_size"] = [_row(whole[size, r], r, size=size) for r in radii for size in asked.sizes]
     found["fpir_by_radius"] = [_row(whole[largest, r], r) for r in range(asked.reach + 1)]
     found["strata"] = {LISTABLE: _stratum(whole[largest, radius])}
     by_stratum = {}
@@ -161,14 +161,14 @@ def account_thresholds(rate: Estimate, account: Account) -> dict[str, Any]:
     return {**given, "fpir": asdict(rate), "laws": told}
 
 
-def _pairs(pairs: AllPairs, labels: Whole, radius: int, replicates: int, seed: int) -> dict[str, Any]:
+def _pairs(pairs: AllPairs, labels: Whole, wanted: set[int], replicates: int, seed: int) -> dict[str, Any]:
     counted = pairs.counted
     total = int(counted.histogram.sum())
     steps = np.arange(pairs.bits + 1)
     mean = float((counted.histogram * steps).sum()) / total / pairs.bits
     square = float((counted.histogram * steps**2).sum()) / total / pairs.bits**2
     near: ClusterPairs = pairs_within(counted.first, counted.second, counted.distance, labels, reach=pairs.reach)
-    radii = sorted({min(radius, pairs.reach), *np.linspace(0, pairs.reach, FMR_RADII).round().astype(int).tolist()})
+    radii = sorted({min(radius, pairs.reach) for radius in wanted})
     rates = fmr(near, radii, histogram=counted.histogram, replicates=replicates, seed=seed)
     return {
         "pictures": len(labels),
