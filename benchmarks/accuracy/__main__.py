@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks.accuracy.command import main
+if __name__ == "__main__":  # workers are started anew with this module, and need none of the command
+    from benchmarks.accuracy.command import main
 
-if __name__ == "__main__":
     sys.exit(main())
