@@ -23,19 +23,24 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from mautrix.crypto.attachments import decrypt_attachment
+from mautrix.types import MediaMessageEventContent, MessageType
 from nio import AsyncClient, TransferCancelledError, TransferMonitor, UploadResponse
 
 from scanner.delivery import Courier
+from scanner.demo import synapse
+from scanner.demo.people import logged_in, open_room, receive, send
+from scanner.errors import StorageError
 from scanner.intake.store import schema
+from scanner.integrations.matrix_mautrix import GatedMedia, HeldError
 from scanner.integrations.matrix_nio import GatedClient, HeldUpload
 from scanner.integrations.notices import Notice
 from scanner.keys import write_key_pair
 from scanner.outbox import Outbox
 from scanner.types import Outcome
 from tests.intake.conftest import INTAKE, IntakeProcess
-from tests.integrations import synapse
-from tests.integrations.clients import logged_in, open_room, receive, send
 from tests.integrations.devices import KNOWN, PATIENT, device, edited, picture, write_list
+from tests.integrations.mautrix_clients import ROOM_IS_ENCRYPTED, listening, mautrix_client
 from tests.integrations.wire import Relay, relaying
 from tests.policies import ACCOUNT
 
@@ -107,7 +112,7 @@ def town(list_path, tmp_path_factory) -> Iterator[Town]:
     """Everything, started once."""
     try:
         synapse.set_up()
-    except RuntimeError as error:
+    except StorageError as error:
         if os.environ.get("CI") == "true" or FULL:
             pytest.fail(str(error))
         pytest.skip(f"these tests run on a real Synapse, which could not be set up: {error}")
@@ -421,3 +426,37 @@ def test_two_rooms_at_once(town, list_path, tmp_path):
     assert sum(isinstance(answer, HeldUpload) for answer in answers) == 2
     for room, many in pictures.items():
         assert sorted(one.data for one in received if one.room == room) == sorted(many)
+
+
+@pytest.mark.filterwarnings("ignore:The sender_key field:DeprecationWarning")  # mautrix reads it itself
+def test_the_same_gate_in_mautrix(town, list_path, tmp_path):
+    """A second library, with encryption of its own: a known picture is held, an innocent one arrives, as ciphertext."""
+    innocent, stored = picture(800), len(town.server.stored_media())
+    shown = []
+
+    async def script():
+        async with (
+            device(list_path, tmp_path, key=new_key()) as one,
+            mautrix_client(town.server, "third") as sender,
+            mautrix_client(town.server, "fourth") as receiver,
+        ):
+            room = await sender.create_room(invitees=[receiver.mxid], initial_state=[ROOM_IS_ENCRYPTED])
+            await receiver.join_room(room)
+            arrived = await listening(sender, receiver, room)
+            media = GatedMedia(sender, one.gate, on_notice=shown.append)
+            with pytest.raises(HeldError, match="was not sent"):
+                await media.upload_encrypted(edited(2))
+            assert len(town.server.stored_media()) == stored
+            file = await media.upload_encrypted(innocent)
+            await sender.send_message(
+                room, MediaMessageEventContent(msgtype=MessageType.IMAGE, body="picture.png", file=file)
+            )
+            named = (await asyncio.wait_for(arrived.get(), 30)).content.file
+            body = await receiver.download_media(named.url)
+            return decrypt_attachment(body, named.key.key, named.hashes["sha256"], named.iv), one.outbox.counts()
+
+    data, counts = asyncio.run(asyncio.wait_for(script(), 120))
+    assert data == innocent
+    assert [notice.reason for notice in shown] == [Outcome.MATCH]
+    assert counts == {"pending": 1}
+    assert not any(innocent[100:164] in file for file in town.server.stored_media())

@@ -1,4 +1,4 @@
-"""Two people with real clients: a sender behind the gate, and who receives."""
+"""People with real Matrix clients, and what they do: open an encrypted room, send pictures, receive them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 from nio import AsyncClient, AsyncClientConfig, RoomEncryptedMedia, RoomSendResponse, UploadError, UploadResponse
 from nio.crypto import decrypt_attachment
 
-from tests.integrations.synapse import PASSWORD
+from scanner.demo.synapse import PASSWORD
+from scanner.errors import DeliveryError
 
 ENCRYPTED = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}
 
@@ -25,7 +26,8 @@ async def logged_in(make: type[AsyncClient], url: str, user: str, folder: Path, 
     client = make(url, user, store_path=str(folder), config=config, **options)
     try:
         answer = await client.login(PASSWORD)
-        assert client.logged_in, answer
+        if not client.logged_in:
+            raise DeliveryError(f"the homeserver let nobody in: {answer}")
         await client.sync()
         await client.keys_upload()
         yield client
@@ -49,7 +51,8 @@ async def open_room(sender: AsyncClient, receiver: AsyncClient) -> str:
         await client.sync()
         if client.should_query_keys:
             await client.keys_query()
-    assert sender.rooms[made.room_id].encrypted
+    if not sender.rooms[made.room_id].encrypted:
+        raise DeliveryError("the homeserver made no encrypted room")
     return str(made.room_id)
 
 
@@ -61,7 +64,8 @@ async def send(client: AsyncClient, room: str, data: bytes, **options: Any) -> U
         return uploaded
     content = {"msgtype": "m.image", "body": "picture.png", "file": {"url": uploaded.content_uri, **keys}}
     sent = await client.room_send(room, "m.room.message", content, ignore_unverified_devices=True)
-    assert isinstance(sent, RoomSendResponse), sent
+    if not isinstance(sent, RoomSendResponse):
+        raise DeliveryError(f"the homeserver took no event: {sent}")
     return uploaded
 
 
@@ -78,4 +82,4 @@ async def receive(client: AsyncClient, number: int) -> list[Received]:
 
 async def _decrypted(client: AsyncClient, event: RoomEncryptedMedia) -> bytes:
     body = (await client.download(event.url)).body
-    return decrypt_attachment(body, event.key["k"], event.hashes["sha256"], event.iv)
+    return bytes(decrypt_attachment(body, event.key["k"], event.hashes["sha256"], event.iv))

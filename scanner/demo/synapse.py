@@ -1,7 +1,7 @@
-"""A real Synapse homeserver for the tests: in a virtualenv of its own, on this machine alone, on SQLite.
+"""A real Synapse homeserver for the demo and the tests: in a virtualenv of its own, on this machine alone, on SQLite.
 
-``python -m tests.integrations.synapse`` sets it up (half a minute, once); so does the first test that needs it. Synapse
-is under the AGPL; it is a program beside this one, and nothing of it is imported here.
+``python -m scanner.demo.synapse`` sets it up (half a minute, once); so does whatever needs it first. Synapse is under
+the AGPL; it is a program beside this one, and nothing of it is imported here.
 """
 
 from __future__ import annotations
@@ -24,38 +24,48 @@ from pathlib import Path
 
 import httpx
 
+from scanner.errors import StorageError
+
 HOME = Path(sys.prefix) / "synapse"
 WANTED = "matrix-synapse>=1.163"
-PASSWORD = "of nobody"
+PASSWORD = "of nobody"  # noqa: S105 - of users that live as long as a test
 NAME = "localhost"
 SET_UP_SECONDS = 240
 START_SECONDS = 60
 _STARTS = 3
+_DONE = HOME / f"{hashlib.sha256(WANTED.encode()).hexdigest()[:8]}.done"
 _NO_LIMIT = {"per_second": 100_000, "burst_count": 100_000}
+
+
+def is_set_up() -> bool:
+    """Whether the Synapse that is wanted is installed."""
+    return _DONE.exists()
 
 
 def set_up() -> Path:
     """Install Synapse unless it is there; gives its interpreter.
 
     Raises:
-        RuntimeError: it can't be installed; says why.
+        StorageError: it can't be installed; says why.
     """
     HOME.parent.mkdir(parents=True, exist_ok=True)
     with (HOME.parent / ".synapse.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        python, done = HOME / "bin" / "python", HOME / f"{hashlib.sha256(WANTED.encode()).hexdigest()[:8]}.done"
-        if done.exists():
+        python = HOME / "bin" / "python"
+        if is_set_up():
             return python
         sys.stderr.write(f"setting up Synapse in {HOME}\n")
         venv.create(HOME, clear=True, with_pip=True)
         command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", WANTED]
         try:
-            ran = subprocess.run(command, capture_output=True, text=True, timeout=SET_UP_SECONDS, check=False)
+            ran = subprocess.run(  # noqa: S603 - our own
+                command, capture_output=True, text=True, timeout=SET_UP_SECONDS, check=False
+            )
         except subprocess.TimeoutExpired as error:
-            raise RuntimeError(f"pip took over {SET_UP_SECONDS} s to install {WANTED}") from error
+            raise StorageError(f"pip took over {SET_UP_SECONDS} s to install {WANTED}") from error
         if ran.returncode:
-            raise RuntimeError(f"pip could not install {WANTED}: {ran.stderr.strip()[-500:]}")
-        done.touch()
+            raise StorageError(f"pip could not install {WANTED}: {ran.stderr.strip()[-500:]}")
+        _DONE.touch()
     return python
 
 
@@ -89,14 +99,18 @@ class Server:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Server]:
-    """Run a homeserver in an empty folder, and end it."""
+    """Run a homeserver in an empty folder, and end it.
+
+    Raises:
+        StorageError: it can't be set up or does not start; says why.
+    """
     python = set_up()
     for attempt in range(1, _STARTS + 1):
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         secret = _configure(folder, port)
         with (folder / "output").open("w+b") as output:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603 - our own
                 [python, "-m", "synapse.app.homeserver", "-c", folder / "homeserver.yaml"],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
@@ -108,7 +122,7 @@ def running(folder: Path) -> Iterator[Server]:
                 if not _healthy(process, f"http://127.0.0.1:{port}"):
                     if attempt < _STARTS:  # another program may have taken the port
                         continue
-                    raise RuntimeError(
+                    raise StorageError(
                         f"Synapse did not start: {(folder / 'output').read_text('utf-8', 'replace')[-2000:]}"
                     )
                 yield Server(f"http://127.0.0.1:{port}", folder, secret)
