@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from scanner.errors import StorageError, VoucherError
 from scanner.exports import END, HEADER, ExportedWindow, read_export
-from scanner.intake.audit.entries import Entry
+from scanner.intake.audit.entries import Entry, listed_bytes
 from scanner.intake.settings import DAY, Settings
 from scanner.intake.store.tables import CASES, EXPORTED_WINDOWS, EXPORTS, LOG_ENTRIES, OPENINGS, VOUCHERS
 from scanner.intake.windows import exporting
@@ -93,11 +93,14 @@ def test_an_export_holds_everything_in_order_and_is_logged(store_url, tmp_path):
             assert record == Export(FIRST, "a" * 32, NOW, None, 6, 27, 27, record.digest)
             assert set((await states(writer.store)).values()) == {"exported"}
             (entry,) = entries(await rows(writer.store, LOG_ENTRIES), "export")
+            listed = hashlib.sha256(
+                b"".join(listed_bytes(one.account, one.window, len(one.vouchers)) for one in expected())
+            ).digest()
             assert entry == Entry(
                 "export",
                 NOW,
                 {"export": FIRST, "by": "a" * 32, "before": None, "through": 27, "windows": 6, "vouchers": 27,
-                 "digest": record.digest},
+                 "digest": record.digest, "listed": listed},
             )  # fmt: skip
             there = await rows(writer.store, EXPORTED_WINDOWS)
             assert {(row.account, row.window_number): row.vouchers for row in there} == {

@@ -187,11 +187,10 @@ def test_operators_are_listed_a_page_at_a_time(store_url):
             assert [item["operator_id"] for item in items] == sorted(made)
             assert [item["operator_id"] for item in items if item["revoked_at"] is not None] == [made[3]]
             assert set(items[0]) == {"operator_id", "name", "scopes", "made_at", "made_by", "revoked_at"}
-        for cursor in ("x", "gUFh"):  # none, and [b"a"]
+        for cursor in ("x", "gUFh", "gWEA"):  # none, [b"a"], and ["\0"], which no database is asked for
             answer = await worker.ask("GET", "/v1/operators", admin, params={"cursor": cursor})
             assert is_problem(answer, answer.status_code, "bad-cursor")
-        for cursor in ("gWEA", "gWFh"):  # ["\0"] and ["a"], which nobody was given: a page somewhere
-            answer = await worker.ask("GET", "/v1/operators", admin, params={"cursor": cursor})
-            assert answer.status_code == 200
+        answer = await worker.ask("GET", "/v1/operators", admin, params={"cursor": "gWFh"})
+        assert answer.status_code == 200  # ["a"], which nobody was given: a page somewhere
 
     in_worker(store_url, test)

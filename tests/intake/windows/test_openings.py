@@ -161,7 +161,7 @@ def test_a_failure_midway_changes_nothing(store_url, monkeypatch):
 @pytest.mark.parametrize(
     "change",
     [
-        {"content_id": -1}, {"content_id": 2**64}, {"distance": True}, {"distance": "3"}, {"distance": 1.0},
+        {"content_id": -1}, {"content_id": 2**64}, {"distance": True}, {"distance": "3"}, {"distance": 1.5},
         {"hash": "A5"}, {"hash": "a"}, {"hash": "a5" * 257}, {"hash": "a5\n"}, {"algorithm": "x" * 257},
         {"policy_digest": None}, {"picture": "x"},
     ],
