@@ -193,9 +193,8 @@ def _policy(known: HashSet) -> Policy:
 
 def report(raw: dict[str, Any]) -> None:
     """Print the figures made from raw ones, in ms."""
-    print(
-        f"{'':<10} {'bytes':>10} {'check':>15} {'send without':>15} {'with the gate':>15} {'added':>15} {'loop late':>15}"
-    )
+    titles = ("check", "send without", "with the gate", "added", "loop late")
+    print(f"{'':<10} {'bytes':>10} " + " ".join(f"{title:>15}" for title in titles))
     print(f"{'':<10} {'median':>10} " + " ".join(f"{'p50 / p99':>15}" for _ in range(5)))
     for kind, sends in raw["sends"].items():
         added = [gated - plain for plain, gated in zip(sends["without"], sends["with"], strict=True)]

@@ -123,7 +123,8 @@ async def _story(
         after = await asyncio.to_thread(_opened, folder, opener_key, policy)
         labels = sorted(known.label_at(payload.leaf_index) for payload in after.opened)
         console.print(
-            f"7. {len(pictures.KNOWN) - few} more are held. The opener, with {after.vouchers} vouchers: [b]{after.result}[/b]: {', '.join(labels)}."
+            f"7. {len(pictures.KNOWN) - few} more are held. The opener, with {after.vouchers} vouchers: "
+            f"[b]{after.result}[/b]: {', '.join(labels)}."
         )
     with Outbox(folder / "outbox.db") as outbox:
         kept = outbox.ledger()

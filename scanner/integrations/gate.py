@@ -102,10 +102,11 @@ class OutgoingGate:
         self._covered = sealer.terms.covered
         self._notices = notices
         self._settings = settings
-        self._threads = ThreadPoolExecutor(2, "prescan-gate")
+        self._readers = ThreadPoolExecutor(2, "prescan-readers")
         self._pictures = ThreadPoolExecutor(max(1, workers - 1), "prescan-pictures")
         self._videos = self._pictures if workers < 2 else ThreadPoolExecutor(1, "prescan-videos")
-        self._keeper = Keeper(self._checkpoint, outbox, courier, self._threads, clock, settings.keeping)
+        self._keepers = ThreadPoolExecutor(1, "prescan-keeper")
+        self._keeper = Keeper(self._checkpoint, outbox, courier, self._keepers, clock, settings.keeping)
         self._keeping: asyncio.Task[None] | None = None
 
     @property
@@ -123,13 +124,18 @@ class OutgoingGate:
         self._keeping = asyncio.create_task(self._keeper.run(), name="prescan keeper")
 
     async def aclose(self) -> None:
-        """End the timer after a last tick; checks that wait are dropped, those that run end unrecorded."""
+        """End, after a last tick: checks that run are answered and recorded first, those that wait are cancelled.
+
+        Takes as long as the checks that run, by their profile's limits at most. A check afterwards is an ``error``.
+        """
+        for pool in (self._pictures, self._videos):
+            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
         if self._keeping is not None:
             self._keeper.end()
             await self._keeping
             self._keeping = None
-        for pool in (self._pictures, self._videos, self._threads):
-            pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._readers, self._keepers):
+            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
 
     async def __aenter__(self) -> OutgoingGate:
         await self.start()
@@ -159,10 +165,10 @@ class OutgoingGate:
         job: asyncio.Future[Verdict] | None = None
         data: bytes | None = None
         try:
-            media = await _submit(self._threads, _read, source, self._settings.max_bytes)
+            media = await _submit(self._readers, _read, source, self._settings.max_bytes)
             if isinstance(media, MediaError):
                 verdict = judge_unscannable(media, profile=self._profile)
-                await _submit(self._threads, self._checkpoint.record, verdict)
+                await _submit(self._readers, self._checkpoint.record, verdict)
             else:
                 data = media
                 video = is_video(data)

@@ -346,6 +346,26 @@ def test_the_event_loop_only_waits(list_path, tmp_path):
     assert sorted(gaps)[len(gaps) // 2] < 0.02  # the machine may be busy; benchmarks.messenger measures
 
 
+def test_closing_answers_what_runs_and_cancels_what_waits(list_path, tmp_path):
+    """No check is answered without a record because the gate was closed; afterwards a check is an error."""
+
+    async def run():
+        async with device(list_path, tmp_path, PATIENT["strict"]) as one:
+            stuck = Stuck(one)
+            running, waiting = (asyncio.create_task(one.gate.check(KNOWN[n])) for n in (0, 1))
+            await stuck.has_begun()
+            closing = asyncio.create_task(one.gate.aclose())
+            await asyncio.wait({waiting}, timeout=20)
+            assert waiting.cancelled()
+            assert not closing.done()
+            stuck.go.set()
+            await closing
+            after = await one.gate.check(picture(59))
+            return (await running).verdict.outcome, after.verdict.outcome, after.held, one.outbox.counts()
+
+    assert asyncio.run(run()) == (Outcome.MATCH, Outcome.ERROR, True, {"pending": 1})
+
+
 def test_a_scanner_that_cannot_start_is_told_at_the_start(list_path, tmp_path, monkeypatch):
     """Not at the first picture, where it would only be a verdict."""
 
