@@ -69,7 +69,7 @@ class Comparison:
         moved = [change for change in self.changes if change.moved]
         shown = self.changes if every else moved
         counted = f"{len(moved):,} of {len(self.changes):,} rates moved beyond their intervals"
-        chance = "; by chance alone about one in two hundred of them or fewer would" if self.changes else ""
+        chance = "; of independent runs one in twenty would by chance alone" if self.changes else ""
         return [*(f"differs: {line}" for line in self.apart), *(change.line() for change in shown), counted + chance]
 
 
