@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: demo test lint types tests-only bench bench-intake bench-media bench-search bench-vouchers soak clean
+.PHONY: demo test lint types tests-only bench bench-accuracy-small bench-full bench-intake bench-media bench-search bench-vouchers soak clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/scanner demo
@@ -27,7 +27,7 @@ tests-only: $(VENV)/dev.done
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-bench: $(VENV)/bench.done
+bench: $(VENV)/bench.done bench-accuracy-small
 	$(BIN)/python -m benchmarks.hashing
 	$(BIN)/python -m benchmarks.start
 
@@ -37,6 +37,13 @@ bench-intake: $(VENV)/dev.done
 soak: $(VENV)/dev.done
 	@sh tests/fetch_system_parts.sh
 	$(BIN)/python -m tests.intake.soak --kills 200 --seed 1
+
+bench-accuracy-small: $(VENV)/bench.done
+	$(BIN)/python -m benchmarks.accuracy run --corpus small --pictures 1500 --sources 40 --out benchmarks/results/accuracy-small
+
+bench-full: $(VENV)/bench.done
+	$(BIN)/python -m benchmarks.accuracy run --corpus full --pictures 30000 --sources 200 --out benchmarks/results/accuracy-full \
+	  --hashes pdq,pdq-512,pdqhash,phash-64,phash-256,dhash-64,dhash-256,ahash-64,whash-64,blockhash-256,colorhash-42
 
 bench-media: $(VENV)/dev.done
 	$(BIN)/python -m benchmarks.decoding
