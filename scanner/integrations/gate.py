@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 from scanner.delivery import Courier
-from scanner.errors import ArgumentError, MediaError, MediaFault
+from scanner.errors import ArgumentError, MediaError, MediaFault, StorageError
 from scanner.integrations.checked import Checked, Decision, Progress
 from scanner.integrations.keeping import Keeper, KeepingSettings
 from scanner.integrations.notices import Notices
@@ -108,6 +108,10 @@ class OutgoingGate:
         self._keepers = ThreadPoolExecutor(1, "prescan-keeper")
         self._keeper = Keeper(self._checkpoint, outbox, courier, self._keepers, clock, settings.keeping)
         self._keeping: asyncio.Task[None] | None = None
+        self._closed = False
+        self._under_way = 0
+        self._none_under_way = asyncio.Event()
+        self._none_under_way.set()
 
     @property
     def max_bytes(self) -> int:
@@ -124,18 +128,20 @@ class OutgoingGate:
         self._keeping = asyncio.create_task(self._keeper.run(), name="prescan keeper")
 
     async def aclose(self) -> None:
-        """End, after a last tick: checks that run are answered and recorded first, those that wait are cancelled.
+        """End, after a last tick, when every check under way is answered and recorded.
 
-        Takes as long as the checks that run, by their profile's limits at most. A check afterwards is an ``error``.
+        That takes as long as they take, each by its profile's limit at most. A check that comes later is an ``error``.
         """
-        for pool in (self._pictures, self._videos):
-            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+        self._closed = True
+        await self._none_under_way.wait()
+        for pool in (self._pictures, self._videos):  # of checks that were given up or answered ``timeout``
+            await asyncio.to_thread(pool.shutdown)
         if self._keeping is not None:
             self._keeper.end()
             await self._keeping
             self._keeping = None
         for pool in (self._readers, self._keepers):
-            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+            await asyncio.to_thread(pool.shutdown)
 
     async def __aenter__(self) -> OutgoingGate:
         await self.start()
@@ -160,35 +166,45 @@ class OutgoingGate:
         started = time.monotonic()
         if not isinstance(source, (bytes, bytearray, memoryview, str, os.PathLike)) and not source.seekable():
             raise ArgumentError("a file that can't seek can't be given back unread; read it first")
-        wanted = threading.Event()
-        wanted.set()
-        job: asyncio.Future[Verdict] | None = None
-        data: bytes | None = None
+        self._under_way += 1
+        self._none_under_way.clear()
         try:
-            media = await _submit(self._readers, _read, source, self._settings.max_bytes)
-            if isinstance(media, MediaError):
-                verdict = judge_unscannable(media, profile=self._profile)
-                await _submit(self._readers, self._checkpoint.record, verdict)
-            else:
-                data = media
-                video = is_video(data)
-                running = threading.Event()
-                pool = self._videos if video else self._pictures
-                job = _submit(pool, self._checkpoint.check_if, data, wanted, running)
-                job.add_done_callback(self._ended)
-                limit = self._profile.video_time_limit if video else self._profile.time_limit
-                verdict = await self._watched(
-                    job, started, progress, lambda passed: Progress(passed, limit, running.is_set(), video)
-                )
-        except asyncio.CancelledError:
-            wanted.clear()
-            if job is not None:
-                job.cancel()
-            raise
+            if self._closed:
+                raise StorageError("the gate is closed")
+            verdict, data = await self._verdict_on(source, started, progress)
         except Exception as error:  # noqa: BLE001 - nothing raises in the middle of sending
             _log.error("a check failed: %s", type(error).__name__)
-            verdict = judge_error(error, profile=self._profile)
+            verdict, data = judge_error(error, profile=self._profile), None
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._none_under_way.set()
         return self._answer(verdict, data, time.monotonic() - started)
+
+    async def _verdict_on(
+        self, source: Source, started: float, progress: Callable[[Progress], None] | None
+    ) -> tuple[Verdict, bytes | None]:
+        """The verdict, recorded, and what it is on, unless that was not read."""
+        data = await _submit(self._readers, _read, source, self._settings.max_bytes)
+        if isinstance(data, MediaError):
+            refused = judge_unscannable(data, profile=self._profile)
+            return await _submit(self._readers, self._checkpoint.record, refused), None
+        wanted, running = threading.Event(), threading.Event()
+        wanted.set()
+        video = is_video(data)
+        limit = self._profile.video_time_limit if video else self._profile.time_limit
+        pool = self._videos if video else self._pictures
+        job = _submit(pool, self._checkpoint.check_if, data, wanted, running)
+        job.add_done_callback(self._ended)
+        try:
+            verdict = await self._watched(
+                job, started, progress, lambda passed: Progress(passed, limit, running.is_set(), video)
+            )
+        except asyncio.CancelledError:
+            wanted.clear()
+            job.cancel()
+            raise
+        return verdict, data
 
     def _ended(self, job: asyncio.Future[Verdict]) -> None:
         """A scan ended, perhaps after its caller was answered ``timeout``."""
@@ -243,9 +259,9 @@ class _Withdrawable(Checkpoint):
         verdict = self._scanner.scan(data)
         return self._recorded(verdict) if wanted.is_set() else verdict
 
-    def record(self, verdict: Verdict) -> None:
+    def record(self, verdict: Verdict) -> Verdict:
         """Count a verdict that needed no scan."""
-        self._recorded(verdict)
+        return self._recorded(verdict)
 
 
 def _read(source: Source, max_bytes: int) -> bytes | MediaError:

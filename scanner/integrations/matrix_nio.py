@@ -33,7 +33,7 @@ from aiofiles.threadpool.text import AsyncTextIOWrapper
 from nio import AsyncClient, TransferCancelledError, TransferMonitor, UploadError, UploadResponse
 from nio.client.base_client import logged_in_async
 
-from scanner.integrations.checked import Progress
+from scanner.integrations.checked import Checked, Progress
 from scanner.integrations.gate import OutgoingGate
 from scanner.integrations.notices import Notice
 from scanner.media import Source
@@ -66,7 +66,8 @@ class GatedClient(AsyncClient):  # type: ignore[misc]
 
     Args:
         arguments: those of ``AsyncClient``.
-        gate: checks; started, and closed by who made it.
+        gate: checks; started, and closed by who made it. For a new edition of the list open a gate with it, set
+            ``client.gate``, and close the old one, which answers what runs.
         on_notice: shows a notice to the sender, of held media and of media that is sent with a remark.
         on_progress: is told of checks that take longer.
         options: those of ``AsyncClient``.
@@ -81,7 +82,7 @@ class GatedClient(AsyncClient):  # type: ignore[misc]
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
-        self._gate = gate
+        self.gate = gate
         self._on_notice = on_notice
         self._on_progress = on_progress
 
@@ -106,8 +107,8 @@ class GatedClient(AsyncClient):  # type: ignore[misc]
         Raises:
             TransferCancelledError: the monitor was cancelled.
         """
-        source = await _source_of(data_provider, self._gate.max_bytes)
-        checked = await _unless_cancelled(self._gate.check(source, progress=self._on_progress), monitor)
+        source = await _source_of(data_provider, self.gate.max_bytes)
+        checked = await _unless_cancelled(self._checked(source), monitor)
         if checked.notice is not None:
             self._show(checked.notice)
             if checked.held:
@@ -117,6 +118,10 @@ class GatedClient(AsyncClient):  # type: ignore[misc]
             provider, length = (lambda *_: checked.pieces()), len(checked.data)
         upload = super().upload(provider, content_type, filename, encrypt, monitor, length)
         return await _unless_cancelled(upload, monitor)
+
+    async def _checked(self, source: Source) -> Checked:
+        """By the gate that is there when this begins, which then waits for it."""
+        return await self.gate.check(source, progress=self._on_progress)
 
     def _show(self, notice: Notice) -> None:
         if self._on_notice is not None:

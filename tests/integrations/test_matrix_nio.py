@@ -14,7 +14,7 @@ from nio import AsyncClientConfig, LocalProtocolError, TransferCancelledError, T
 from nio.crypto import decrypt_attachment
 
 from scanner.integrations.matrix_nio import HELD, GatedClient, HeldUpload
-from tests.integrations.devices import AT_ONCE, KNOWN, PATIENT, device, picture
+from tests.integrations.devices import AT_ONCE, KNOWN, PATIENT, device, picture, write_list
 
 INNOCENT = picture(20)
 
@@ -227,6 +227,39 @@ def test_a_monitor_counts_what_is_sent_and_can_cancel(list_path, tmp_path):
     cancelled = TransferMonitor(len(INNOCENT), on_transferred=lambda _: setattr(cancelled, "cancel", True))
     with pytest.raises(TransferCancelledError):
         uploaded(list_path, tmp_path, lambda: lambda *_: INNOCENT, "wait", monitor=cancelled)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_gate_is_replaced_by_one_with_another_list(list_path, tmp_path, turns):
+    """What runs is answered by the old gate, what comes after by the new one; nothing falls between the two."""
+    (tmp_path / "lists").mkdir()
+    newer = write_list(tmp_path / "lists" / "newer.prescan", (INNOCENT,), epoch=8)
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+
+    async def run():
+        async with (
+            device(list_path, tmp_path / "old") as old,
+            device(newer, tmp_path / "new") as new,
+            clients(Uploads(), old) as client,
+        ):
+            running = asyncio.create_task(client.upload(lambda *_: INNOCENT, monitor=TransferMonitor(1)))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            client.gate = new.gate
+            await old.gate.aclose()
+            answers = [await running]
+            answers += [await client.upload(lambda *_, data=data: data) for data in (KNOWN[0], INNOCENT)]
+            for one in (old, new):
+                one.gate._checkpoint.tick()
+            scans = [scan.outcome for one in (old, new) for scan in one.outbox.ledger().scans]
+            return [answer for answer, _ in answers], scans
+
+    (under_way, unlisted, listed), scans = asyncio.run(run())
+    assert isinstance(under_way, UploadResponse if turns >= 2 else HeldUpload)
+    assert isinstance(unlisted, UploadResponse)
+    assert listed.notice.epoch == 8
+    assert "error" not in scans
 
 
 def test_progress_of_a_check_is_told(list_path, tmp_path):
