@@ -13,21 +13,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import stat
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 from scanner.delivery import Courier
-from scanner.errors import ArgumentError, MediaError, MediaFault, StorageError
+from scanner.errors import ArgumentError, MediaError, StorageError
 from scanner.integrations.checked import Checked, Decision, Progress
 from scanner.integrations.keeping import Keeper, KeepingSettings
 from scanner.integrations.notices import Notices
-from scanner.media import Limits, Source, is_video, read_source
+from scanner.integrations.reading import read
+from scanner.media import Limits, Source, is_video
 from scanner.outbox import Outbox
 from scanner.pipeline import Checkpoint, Scanner, WindowSecrets
 from scanner.policy import judge_error, judge_timeout, judge_unscannable
@@ -185,7 +184,7 @@ class OutgoingGate:
         self, source: Source, started: float, progress: Callable[[Progress], None] | None
     ) -> tuple[Verdict, bytes | None]:
         """The verdict, recorded, and what it is on, unless that was not read."""
-        data = await _submit(self._readers, _read, source, self._settings.max_bytes)
+        data = await _submit(self._readers, read, source, self._settings.max_bytes)
         if isinstance(data, MediaError):
             refused = judge_unscannable(data, profile=self._profile)
             return await _submit(self._readers, self._checkpoint.record, refused), None
@@ -262,25 +261,6 @@ class _Withdrawable(Checkpoint):
     def record(self, verdict: Verdict) -> Verdict:
         """Count a verdict that needed no scan."""
         return self._recorded(verdict)
-
-
-def _read(source: Source, max_bytes: int) -> bytes | MediaError:
-    """Media whole, or why not; then a file stands where it stood."""
-    try:
-        if isinstance(source, (str, os.PathLike)) and not stat.S_ISREG(Path(source).stat().st_mode):
-            return MediaError(MediaFault.UNREADABLE, "it is no regular file")
-        if isinstance(source, (bytes, bytearray, memoryview, str, os.PathLike)):
-            return read_source(source, max_bytes)
-        at = source.tell()
-        try:
-            return read_source(source, max_bytes)
-        except MediaError:
-            source.seek(at)
-            raise
-    except MediaError as error:
-        return error
-    except (OSError, ValueError) as error:
-        return MediaError(MediaFault.UNREADABLE, f"can't read it: {error}")
 
 
 def _submit(pool: Executor, call: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> asyncio.Future[_Result]:
