@@ -3,8 +3,8 @@
 python -m benchmarks.messenger
 
 Each picture and a clip of a minute is sent, encrypted, by the same client without and with the gate in turn, against a
-list of a million; then checked alone, while a heartbeat tells how long the event loop was away: beside what it is when nothing is
-done, and when nothing is done but another process, as the decoder is one, keeps a processor busy.
+list of a million; then checked alone, while a heartbeat tells how long the event loop was away: beside what it is when
+nothing is done, and when nothing is done but another process, as the decoder is one, keeps a processor busy.
 """
 
 from __future__ import annotations
@@ -124,12 +124,8 @@ async def _measured(
             finally:
                 spinning.kill()
                 spinning.wait()
-    return {
-        "sends": sends,
-        "checks": checks,
-        "idle": idle,
-        "bytes": {k: [p.stat().st_size for p in v] for k, v in media.items()},
-    }
+    sizes = {kind: [path.stat().st_size for path in paths] for kind, paths in media.items()}
+    return {"sends": sends, "checks": checks, "idle": idle, "beside": beside, "bytes": sizes}
 
 
 async def _sends(sender: GatedClient, room: str, paths: Sequence[Path], rounds: int) -> dict[str, list[float]]:

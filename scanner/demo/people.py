@@ -17,6 +17,8 @@ from scanner.errors import DeliveryError
 
 ENCRYPTED = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}
 
+_MANY = {"room": {"timeline": {"limit": 1000}}}  # else the server gives the newest few alone
+
 
 @asynccontextmanager
 async def logged_in(make: type[AsyncClient], url: str, user: str, folder: Path, **options: Any) -> AsyncIterator[Any]:
@@ -75,7 +77,7 @@ async def receive(client: AsyncClient, number: int) -> list[Received]:
     client.add_event_callback(lambda room, event: arrived.append((room.room_id, event)), RoomEncryptedMedia)
     async with asyncio.timeout(30):
         while len(arrived) < number:
-            await client.sync(timeout=1000)
+            await client.sync(timeout=1000, sync_filter=_MANY)
     client.event_callbacks.clear()
     return [Received(room, await _decrypted(client, event)) for room, event in arrived]
 

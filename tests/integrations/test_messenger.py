@@ -76,7 +76,7 @@ class Town:
         with Courier(self.to_intake.url, key, ACCOUNT, INTAKE.public_key()) as courier:
             await asyncio.to_thread(enrol, courier)
             async with device(known, folder, PATIENT[profile], courier=courier, **options) as one:
-                self.sender._gate = one.gate
+                self.sender.gate = one.gate
                 self.to_intake.taken()
                 self.shown.clear()
                 yield one
