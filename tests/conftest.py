@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import greenlet
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -21,6 +22,10 @@ from scanner.hashset import Entry, HashSet, HashSetBuilder
 from scanner.types import PerceptualHash
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before faiss is loaded: its threads spin while they wait
+
+# A thread that used SQLAlchemy's asyncio and ended has greenlet look through every object for references to it, here as
+# often as a service was run in a thread: minutes of a whole run, in which no signal is heard.
+greenlet._greenlet.enable_optional_cleanup(False)
 
 settings.register_profile("prescan", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("prescan")
