@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integrations.devices import write_list
+from tests.integrations.town import town as town
 
 
 @pytest.fixture(scope="session")

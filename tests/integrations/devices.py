@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import threading
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -96,3 +98,22 @@ async def device(
         chosen = {"notices": NOTICES, "settings": AT_ONCE, "workers": workers, "clock": time.time} | options
         async with OutgoingGate(scanner, sealer, outbox, Secrets(), **chosen) as gate:
             yield Device(gate, scanner, outbox)
+
+
+class Stuck:
+    """Stands for a scan: waits until it is let go."""
+
+    def __init__(self, device, only=lambda data: True):
+        self.scan = device.scanner.scan
+        self.began, self.go, self.only = threading.Event(), threading.Event(), only
+        device.scanner.scan = self
+
+    def __call__(self, data):
+        if self.only(data):
+            self.began.set()
+            assert self.go.wait(30)
+        return self.scan(data)
+
+    async def has_begun(self):
+        await asyncio.to_thread(self.began.wait, 30)
+        assert self.began.is_set()
