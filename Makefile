@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: demo test lint types tests-only bench bench-accuracy-small bench-full bench-intake bench-media bench-search bench-vouchers soak clean
+.PHONY: demo demo-messenger test test-messenger lint types tests-only bench bench-messenger bench-accuracy-small bench-full bench-intake bench-media bench-search bench-vouchers soak clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/scanner demo
@@ -26,6 +26,15 @@ tests-only: $(VENV)/dev.done
 	NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/numba-cache $(BIN)/coverage run -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+demo-messenger: $(VENV)/demo.done $(VENV)/matrix.done
+	$(BIN)/python -m scanner.demo.matrix
+
+test-messenger: $(VENV)/dev.done
+	PRESCAN_MESSENGER=full $(BIN)/python -m pytest tests/integrations
+
+bench-messenger: $(VENV)/bench.done $(VENV)/matrix.done
+	$(BIN)/python -m benchmarks.messenger
 
 bench: $(VENV)/bench.done bench-accuracy-small
 	$(BIN)/python -m benchmarks.hashing

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib import import_module
 
 from scanner.media import formats
 from scanner.media.decode import FAST_SHORT_SIDE
 
+_KINDS = ("audio", "subtitles", "video")
 _SMALL = (96, 80)
 _SCALED = (2 * FAST_SHORT_SIDE, 2 * FAST_SHORT_SIDE)
 
@@ -17,8 +19,9 @@ def samples() -> Iterator[bytes]:
     """Make the files: grey and in colour, and a JPEG large enough to be decoded scaled."""
     from PIL import Image
 
-    with suppress(ImportError):
-        import av  # noqa: F401 - videos take nothing but the import
+    for module in ("av", *(f"av.{kind}.{part}" for kind in _KINDS for part in ("codeccontext", "stream"))):
+        with suppress(ImportError):
+            import_module(module)  # what PyAV loads no sooner than a file is opened
     for name in formats.available():
         for size, mode in ((_SMALL, "RGB"), (_SMALL, "L"), *([(_SCALED, "RGB")] if name == "JPEG" else [])):
             out = io.BytesIO()

@@ -18,6 +18,7 @@ from scanner.errors import MediaError, MediaFault, SandboxError, UnknownNameErro
 from scanner.hashing import HASHERS, hash_media
 from scanner.media import Accuracy, Limits
 from scanner.sandbox import PROTECTIONS, InProcessHasher, IsolatedHasher, isolated
+from tests.media.test_video import KINDS, clip, still
 from tests.sandbox import evil
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,17 @@ def test_isolated_hashes_are_those_of_this_process(hasher, accuracy, photographs
     """Hash, quality and every other field."""
     for path in photographs[:8]:
         assert hasher.hash_media(path, accuracy=accuracy) == hash_media(path, accuracy=accuracy)
+
+
+@pytest.mark.parametrize("kind", ["mp4-h264", "webm-vp9", "mov-mjpeg"])
+def test_videos_are_decoded_confined(kind):
+    """Frame for frame as in this process: nothing of the decoder is left to be loaded once the doors are closed."""
+    data = clip(still(3.5), **KINDS[kind])
+    with IsolatedHasher() as hasher:  # a worker that has seen no video before
+        there = hasher.hash_media(data)
+    assert len(there.frames) == 4
+    assert there.moving
+    assert there == hash_media(data, accuracy=Accuracy.FAST)
 
 
 @pytest.mark.parametrize("algorithm", HASHERS)
