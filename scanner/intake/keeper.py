@@ -22,6 +22,8 @@ from scanner.intake.windows.expiring import expire
 
 EVERY = 1.0
 CHECKPOINT_SECONDS = 60
+QUIET = 0.25
+"""Seconds without vouchers after which there is time to count them."""
 
 _log = logging.getLogger(__name__)
 
@@ -29,8 +31,8 @@ Duty = Callable[[Service], Awaitable[object]]
 
 
 async def _count(service: Service) -> None:
-    """Count all that waits, as long as no request waits for the database meanwhile."""
-    while await count(service.writer, service.clock()) and not service.commits.waiting:
+    """Count a piece, and go on as long as no vouchers come: each piece holds them up."""
+    while await count(service.writer, service.clock()) and service.commits.resting > QUIET:
         await asyncio.sleep(0)
 
 

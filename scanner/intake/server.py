@@ -36,6 +36,9 @@ from scanner.intake.store.tables import LOG_HEAD
 from scanner.intake.workers import run_workers
 from scanner.keys import read_private_key
 
+_SWITCH = 0.0005
+"""Seconds after which a thread that waits for the interpreter gets it: a commit changes threads a dozen times."""
+
 
 def run(deployment: Deployment, announce: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM.
@@ -78,6 +81,7 @@ def serve(
         started: called once when requests are taken.
         metrics_directory: where the workers of one intake add up their metrics.
     """
+    sys.setswitchinterval(_SWITCH)
     with logging_to(sys.stderr, deployment.log_format):
         tracing = open_tracing(deployment.otlp_endpoint) if deployment.otlp_endpoint else None
         drain = Drain()

@@ -7,6 +7,7 @@ later; a failing database fails the group, and the next one is tried.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -46,6 +47,12 @@ class Commits:
         self._queue: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self.waiting = 0
+        self._last = -math.inf
+
+    @property
+    def resting(self) -> float:
+        """Seconds since a group was last written; 0 while vouchers wait. What can wait is done when it is long."""
+        return 0.0 if self.waiting else asyncio.get_running_loop().time() - self._last
 
     async def put(self, vouchers: Sequence[Received]) -> list[Outcome]:
         """Store vouchers; gives what came of each once that is on disk.
@@ -82,7 +89,8 @@ class Commits:
                         one.answer.set_result(outcomes[first : first + len(one.vouchers)])
                     first += len(one.vouchers)
             self.waiting -= number
-            took = loop.time() - began
+            self._last = loop.time()
+            took = self._last - began
             self._watch(number, took)
             await asyncio.sleep(max(0.0, SPACING - took))
 
