@@ -119,7 +119,8 @@ def wait_for_files(folder: Path, count: int, process: subprocess.Popen) -> None:
 
 def test_dask_gives_the_same_bytes(tmp_path, expected):
     """A real scheduler and two workers on loopback count the tiles with the same result."""
-    distributed = pytest.importorskip("distributed")
+    import distributed  # a second to load; the extra dev has it
+
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=False, host="127.0.0.1", protocol="tcp", dashboard_address=None,
         worker_dashboard_address=None, silence_logs=False,

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, select
 
 from scanner.intake.api.context import Serving
+from scanner.intake.api.vouchers import DeviceId
 from scanner.intake.authority.access import ANSWERS, Enroller, Reader
 from scanner.intake.authority.addresses import address_of
 from scanner.intake.authority.devices import enrol, register_token, revoke_device
@@ -28,7 +29,6 @@ ACCOUNT = "^[A-Za-z0-9_-]{21}[AQgw]$"  # the last sign holds two bits of the acc
 
 router = APIRouter(tags=["devices"])
 
-DeviceId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Device id: 16 bytes in lower-case hexadecimal.")]
 TokenHash = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the token, lower-case hexadecimal.")]
 OfAccount = Annotated[str | None, Query(pattern=ACCOUNT, description="Only this account's, base64url; left out, all.")]
 DeviceToken = Annotated[
