@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before faiss is loaded: its thr
 # A thread that used SQLAlchemy's asyncio and ended has greenlet look through every object for references to it, here as
 # often as a service was run in a thread: minutes of a whole run, in which no signal is heard.
 greenlet._greenlet.enable_optional_cleanup(False)
+
+# coverage looks its data up by greenlet, in a dictionary of weak keys. A thread's greenlet is destroyed from within the
+# interpreter's pending calls, and a Python function that is called there while lines are traced, as the dictionary's
+# is, never returns in Python 3.11 if another thread ends at that moment. So no thread's greenlet is destroyed.
+_KEPT: list[greenlet.greenlet] = []
+_begin = threading.Thread._bootstrap_inner
+
+
+def _begin_and_keep(thread: threading.Thread) -> None:
+    _KEPT.append(greenlet.getcurrent())
+    _begin(thread)
+
+
+threading.Thread._bootstrap_inner = _begin_and_keep
 
 settings.register_profile("prescan", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("prescan")

@@ -38,6 +38,8 @@ from scanner.keys import read_private_key
 
 _SWITCH = 0.0005
 """Seconds after which a thread that waits for the interpreter gets it: a commit changes threads a dozen times."""
+_GARBAGE = 20_000
+"""Objects made before garbage is looked for: vouchers that wait are many objects and no garbage."""
 
 
 def run(deployment: Deployment, announce: Callable[[str], None]) -> None:
@@ -142,6 +144,7 @@ class _Server(uvicorn.Server):
         if self.started:
             gc.collect()
             gc.freeze()  # what is loaded stays: looking through it again and again stops requests for tens of ms
+            gc.set_threshold(_GARBAGE)
             self._tell_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

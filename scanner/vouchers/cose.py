@@ -83,6 +83,16 @@ def parse_sign1(message: bytes, what: str) -> tuple[bytes, dict[int, Any], bytes
     Raises:
         VoucherError: ``malformed``.
     """
+    header, payload, signature = split_sign1(message, what)
+    return header, fields_of(header, what), payload, signature
+
+
+def split_sign1(message: bytes, what: str) -> tuple[bytes, bytes, bytes]:
+    """Cut a message into protected bytes, payload and signature, none of them believed or looked into.
+
+    Raises:
+        VoucherError: ``malformed``.
+    """
     tagged = _decoded(message, what)
     if not isinstance(tagged, cbor2.CBORTag) or tagged.tag != COSE_SIGN1:
         raise VoucherError("malformed", f"the {what} is not a COSE_Sign1 message")
@@ -95,13 +105,22 @@ def parse_sign1(message: bytes, what: str) -> tuple[bytes, dict[int, Any], bytes
         raise VoucherError("malformed", f"the {what} has parts of the wrong kind")
     if _sign1_of(header, payload, signature) != message:
         raise VoucherError("malformed", f"the {what} is not in deterministic CBOR")
+    return header, payload, signature
+
+
+def fields_of(header: bytes, what: str) -> dict[int, Any]:
+    """Read protected headers.
+
+    Raises:
+        VoucherError: ``malformed``.
+    """
     fields = decode(header, f"{what}'s header")
     # 1, 1.0 and True are equal in Python and have different encodings: only the first is a label.
     if not isinstance(fields, dict) or any(type(label) is not int for label in fields):
         raise VoucherError("malformed", f"the {what}'s header is not a map of numbered fields")
     if type(fields.get(ALGORITHM)) is not int or fields[ALGORITHM] != EDDSA:
         raise VoucherError("malformed", f"the {what} is not signed with Ed25519")
-    return header, fields, payload, signature
+    return fields
 
 
 def verify_sign1(key: Verifies, header: bytes, payload: bytes, signature: bytes, what: str) -> None:
@@ -147,3 +166,16 @@ def _head(data: bytes) -> bytes:
     if length < 1 << 16:
         return b"\x59" + length.to_bytes(2)
     return b"\x5a" + length.to_bytes(4)
+
+
+def number(value: int) -> bytes:
+    """An integer from 0 to 2**64 - 1, in its shortest form."""
+    if value < 24:
+        return bytes((value,))
+    if value < 1 << 8:
+        return bytes((0x18, value))
+    if value < 1 << 16:
+        return b"\x19" + value.to_bytes(2)
+    if value < 1 << 32:
+        return b"\x1a" + value.to_bytes(4)
+    return b"\x1b" + value.to_bytes(8)

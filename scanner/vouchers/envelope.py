@@ -165,8 +165,8 @@ class Voucher:
         """
         if len(message) > LARGEST_VOUCHER:
             raise VoucherError("too-large", f"a voucher has at most {LARGEST_VOUCHER} bytes, this has {len(message)}")
-        protected, fields, sealed, signature = cose.parse_sign1(message, "voucher")
-        header = VoucherHeader.from_cose(fields)
+        protected, sealed, signature = cose.split_sign1(message, "voucher")
+        header = VoucherHeader.from_bytes(protected)
         return cls(header, hashlib.sha256(message).digest(), protected, sealed, signature)
 
     def verify(self, device_key: cose.Verifies) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ WINDOWS = 1 << 32
 
 _FIELDS = -70001  # private-use COSE header label
 _PLACE = struct.Struct(">BIH32s")  # version, window, slot, policy digest: of one length whatever the numbers
+_BYTES = re.compile(rb"\xa3\x01\x27\x04\x50(.{16})\x3a\x00\x01\x11\x70\x58\x27\x01(.{38})", re.DOTALL)
+"""A header of this version as CBOR: {1: -8, 4: device id, -70001: place}."""
+_REST = struct.Struct(">IH32s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,17 @@ class VoucherHeader:
         """The header as COSE protected fields."""
         place = _PLACE.pack(self.version, self.window, self.slot, self.policy_digest)
         return {cose.KEY_ID: self.device_id, _FIELDS: place}
+
+    @classmethod
+    def from_bytes(cls, header: bytes) -> VoucherHeader:
+        """Read and check protected bytes.
+
+        Raises:
+            VoucherError: ``malformed``, or ``unknown-version``.
+        """
+        if found := _BYTES.fullmatch(header):  # all that are good; an intake reads each voucher's, so not by a decoder
+            return cls(found[1], *_REST.unpack(found[2]))
+        return cls.from_cose(cose.fields_of(header, "voucher"))
 
     @classmethod
     def from_cose(cls, fields: dict[int, Any]) -> VoucherHeader:

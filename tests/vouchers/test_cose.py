@@ -142,3 +142,9 @@ def test_what_is_put_together_by_hand_is_what_the_encoder_writes(length):
         assert whole == cbor2.dumps(cbor2.CBORTag(18, [part, {}, payload, signature]), canonical=True)
         signed = cose._to_be_signed(part, payload)
         assert signed == cbor2.dumps(["Signature1", part, b"", payload], canonical=True)
+
+
+@given(st.one_of(st.integers(0, 2**64 - 1), *(st.integers(end - 1, end) for end in (24, 1 << 8, 1 << 16, 1 << 32))))
+def test_numbers_are_as_the_encoder_writes_them(value):
+    """At every length, and on both sides of where it changes."""
+    assert cose.number(value) == cbor2.dumps(value, canonical=True)

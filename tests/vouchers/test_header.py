@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.errors import VoucherError
-from scanner.vouchers import VoucherHeader, day_at, device_id_of, window_at
+from scanner.vouchers import VoucherHeader, cose, day_at, device_id_of, window_at
 from scanner.vouchers.header import SLOTS, WINDOW_SECONDS, WINDOWS
 
 DAY = 86_400
@@ -99,3 +99,37 @@ def test_only_version_1_is_read(version):
 def test_a_devices_id_is_the_beginning_of_its_keys_sha256():
     """16 bytes, so that nobody finds a second key with the same id."""
     assert device_id_of(b"k" * 32) == hashlib.sha256(b"k" * 32).digest()[:16]
+
+
+def read_by_decoder(header: bytes) -> VoucherHeader | str:
+    """What the decoder, and the checks of each field, make of protected bytes."""
+    try:
+        return VoucherHeader.from_cose(cose.fields_of(header, "voucher"))
+    except VoucherError as error:
+        return error.problem
+
+
+def read(header: bytes) -> VoucherHeader | str:
+    """The same, by the door that vouchers go through."""
+    try:
+        return VoucherHeader.from_bytes(header)
+    except VoucherError as error:
+        return error.problem
+
+
+headers = st.builds(
+    VoucherHeader,
+    st.binary(min_size=16, max_size=16),
+    st.integers(0, WINDOWS - 1),
+    st.integers(0, SLOTS - 1),
+    st.binary(min_size=32, max_size=32),
+)
+
+
+@given(headers, st.integers(0, 66), st.integers(0, 255), st.binary(max_size=3))
+def test_bytes_are_read_as_by_a_decoder(header, place, other, more):
+    """A header comes back; with one byte changed, or cut, or longer, it is what the decoder says it is."""
+    good = cose.header_of(header.to_cose())
+    assert read(good) == header
+    for bad in (good[:place] + bytes([other]) + good[place + 1 :], good[:place] + more, good + more):
+        assert read(bad) == read_by_decoder(bad)

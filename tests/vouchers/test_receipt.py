@@ -37,6 +37,7 @@ def test_what_was_signed_is_what_is_read(device, window, slot, digest, day):
     """A receipt comes back whole under the key that signed it."""
     receipt = Receipt(device, window, slot, digest, day)
     assert Receipt.verified(receipt.sign(INTAKE), INTAKE.public_key()) == receipt
+    assert receipt.sign(INTAKE) == cose.sign1(INTAKE, {-70002: [device, window, slot, day]}, digest)
 
 
 def test_the_same_receipt_has_the_same_bytes():

@@ -6,27 +6,21 @@ positions are known before they are written; a change that raises leaves nothing
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from scanner.errors import StorageError
 from scanner.intake.audit.checkpoints import Checkpoint
 from scanner.intake.audit.entries import Entry
 from scanner.intake.audit.merkle import Frontier, leaf_hash
 from scanner.intake.store.engine import Store
 from scanner.intake.store.tables import LOG_ENTRIES, LOG_HEAD
 from scanner.intake.store.tiles import add_leaves
-
-
-class TakenError(Exception):
-    """A row of that key is there already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +59,18 @@ class Writer:
             return
         db, before = change.db, change.before
         bodies = [entry.to_bytes() for entry in change.entries]
-        await write_rows(
-            db,
-            LOG_ENTRIES.name,
-            [
-                (before.size + number, entry.kind, entry.at, body)
-                for number, (entry, body) in enumerate(zip(change.entries, bodies, strict=True))
-            ],
-        )
+        rows = [
+            {"position": position, "kind": entry.kind, "at": entry.at, "body": body}
+            for position, (entry, body) in enumerate(zip(change.entries, bodies, strict=True), before.size)
+        ]
+        await db.execute(insert(LOG_ENTRIES), rows)
         after = await add_leaves(db, before, [leaf_hash(body) for body in bodies])
-        note = Checkpoint(self.origin, after.size, after.root()).sign(self.signing_key)
-        await db.execute(update(LOG_HEAD).values(size=after.size, frontier=after.to_bytes(), note=note))
+        head = {"size": after.size, "frontier": after.to_bytes(), "note": self.note(after)}
+        await db.execute(update(LOG_HEAD).values(head))
+
+    def note(self, tree: Frontier) -> str:
+        """Sign a checkpoint of the log at this size."""
+        return Checkpoint(self.origin, tree.size, tree.root()).sign(self.signing_key)
 
 
 class Change:
@@ -104,29 +99,3 @@ class Change:
         """
         self.entries.append(Entry(kind, self.at if at is None else at, fields))
         return self.before.size + len(self.entries) - 1
-
-
-async def write_rows(db: AsyncConnection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert many rows, every column in the table's order, in the fastest way of each database.
-
-    Raises:
-        TakenError: one of their keys is there already; the savepoint, or the transaction, has to be rolled back.
-        StorageError: the database fails.
-    """
-    if db.dialect.name == "sqlite":
-        marks = ", ".join("?" * len(rows[0]))
-        try:
-            await db.exec_driver_sql(f"INSERT INTO {table} VALUES ({marks})", list(rows))  # noqa: S608 -- our own table's
-        except IntegrityError as error:
-            raise TakenError from error
-        return
-    import asyncpg  # there only with PostgreSQL
-
-    raw = await db.get_raw_connection()
-    driver: Any = raw.driver_connection
-    try:
-        await driver.copy_records_to_table(table, records=rows)
-    except asyncpg.UniqueViolationError as error:
-        raise TakenError from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise StorageError(f"the database failed: {type(error).__name__}") from error

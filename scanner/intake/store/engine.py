@@ -7,7 +7,9 @@ message holds a value from the database.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -30,8 +32,10 @@ class Store:
         is_sqlite: whether it is a file here, or else PostgreSQL.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, sync: Engine, thread: ThreadPoolExecutor) -> None:
         self._engine = engine
+        self._sync = sync
+        self._thread = thread
         self._writing = engine.execution_options(**{_WRITES: True})
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._turn = asyncio.Lock()  # waiting here is fair and costs no connection; SQLite's own waiting is neither
@@ -52,13 +56,57 @@ class Store:
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction, committed at the end unless the block raises.
 
-        Only :class:`scanner.intake.store.change.Change` and the group commits use it: what is written is logged.
+        Only :class:`scanner.intake.store.change.Writer` uses it: what is written is logged.
 
         Raises:
             StorageError: nothing was written.
         """
         async with self._turn, self._connected(self._writing) as db, db.begin():
             yield db
+
+    async def write_in_thread(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """A transaction of many statements in one turn of the event loop; SQLite alone, for groups of vouchers.
+
+        Args:
+            work: done in a thread of its own; what it wrote is committed when it returns.
+
+        Raises:
+            StorageError: nothing was written.
+        """
+
+        def run() -> None:
+            with reported(), self._sync.begin() as db:
+                raw = db.connection.driver_connection
+                assert isinstance(raw, sqlite3.Connection)
+                try:
+                    work(raw)
+                except sqlite3.Error as error:
+                    raise StorageError(f"the database failed: {error}") from error
+
+        async with self._turn:
+            await asyncio.get_running_loop().run_in_executor(self._thread, run)
+
+    @asynccontextmanager
+    async def driving(self) -> AsyncIterator[Any]:
+        """An idle connection of asyncpg itself; PostgreSQL alone, for groups of vouchers.
+
+        The block begins and commits by itself. When it raises the connection is closed, which rolls back.
+
+        Raises:
+            StorageError: the database fails.
+        """
+        import asyncpg  # there only with PostgreSQL
+
+        async with self._turn, self._connected(self._engine) as db:
+            raw = await db.get_raw_connection()
+            try:
+                yield raw.driver_connection
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                await db.invalidate()
+                raise StorageError(f"the database failed: {_driver_said(error)}") from error
+            except BaseException:
+                await db.invalidate()
+                raise
 
     @asynccontextmanager
     async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
@@ -88,10 +136,11 @@ async def open_store(url: str, *, connections: int = 5) -> AsyncIterator[Store]:
         engine = create_async_engine(async_url(url), pool_size=connections, max_overflow=0, pool_timeout=_BUSY_SECONDS)
     if engine.dialect.name == "sqlite":
         _listen_sqlite(engine.sync_engine)
-    try:
-        yield Store(engine)
-    finally:
-        await engine.dispose()
+    with sync_engine(url) as sync, ThreadPoolExecutor(1, "groups") as thread:
+        try:
+            yield Store(engine, sync, thread)
+        finally:
+            await engine.dispose()
 
 
 @contextmanager
@@ -172,5 +221,10 @@ def _without_values(error: SQLAlchemyError) -> str:
     if (message := getattr(diagnosis, "message_primary", None)) is not None:
         return str(message)
     if cause is not None and type(cause).__module__.startswith("asyncpg"):
-        return str(getattr(cause, "message", None) or type(cause).__name__)
+        return _driver_said(cause)
     return str(original or type(error).__name__)
+
+
+def _driver_said(error: BaseException) -> str:
+    """What asyncpg said, without the detail."""
+    return str(getattr(error, "message", None) or type(error).__name__)

@@ -6,20 +6,16 @@ time; a device that isn't enrolled, or is revoked, has nothing stored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeAlias
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from scanner.intake.store.change import Change, TakenError, Writer, write_rows
+from scanner.intake.audit.entries import receipt_bytes
+from scanner.intake.audit.merkle import Frontier, leaf_hash
+from scanner.intake.audit.tiles import grow_tiles
+from scanner.intake.store.change import Writer
+from scanner.intake.store.exchange import Place, Rows, Standing, exchange
 from scanner.intake.store.lifecycle import VoucherState
-from scanner.intake.store.tables import DEVICES, VOUCHERS
-
-Place: TypeAlias = tuple[bytes, int, int]
-"""Device id, window and slot."""
 
 
 class Came(Enum):
@@ -67,77 +63,53 @@ async def receive(writer: Writer, group: Sequence[Received]) -> list[Outcome]:
     """
     if not group:
         return []
-    async with writer.change(group[-1].at) as change:
-        outcomes = await _refused(change.db, group)
-        there: dict[Place, tuple[bytes, bytes]] = {}
-        fresh = _firsts(group, outcomes)
-        try:
-            async with change.db.begin_nested():
-                await _insert(change, fresh)
-        except TakenError:
-            there = await _standing(change.db, [one.place for one in fresh])
-            fresh = [one for one in fresh if one.place not in there]
-            await _insert(change, fresh)
-        for one in fresh:
-            change.log("receipt", at=one.at, **_told(one))
-    new = {id(one) for one in fresh}
-    there |= {one.place: (one.digest, one.receipt) for one in fresh}
-    for number, one in enumerate(group):
-        if number not in outcomes:
-            digest, receipt = there[one.place]
-            if digest != one.digest:
-                outcomes[number] = Outcome(Came.SLOT_TAKEN)
-            else:
-                outcomes[number] = Outcome(Came.STORED if id(one) in new else Came.WAS_THERE, receipt)
-    return [outcomes[number] for number in range(len(group))]
-
-
-async def _refused(db: AsyncConnection, group: Sequence[Received]) -> dict[int, Outcome]:
-    """What can't be stored, whatever stands in its place; by its number in the group."""
-    senders = list({one.place[0] for one in group})
-    query = select(DEVICES.c.device_id, DEVICES.c.revoked_at).where(DEVICES.c.device_id.in_(senders))
-    revoked_at = {row.device_id: row.revoked_at for row in await db.execute(query)}
-    refused: dict[int, Outcome] = {}
-    for number, one in enumerate(group):
-        if one.place[0] not in revoked_at:
-            refused[number] = Outcome(Came.NOT_ENROLLED)
-        elif revoked_at[one.place[0]] is not None:
-            refused[number] = Outcome(Came.REVOKED)
-    return refused
-
-
-def _firsts(group: Sequence[Received], refused: dict[int, Outcome]) -> list[Received]:
-    """The first voucher of the group for each place."""
     firsts: dict[Place, Received] = {}
-    for number, one in enumerate(group):
-        if number not in refused:
-            firsts.setdefault(one.place, one)
-    return list(firsts.values())
+    for one in group:
+        firsts.setdefault(one.place, one)
+    outcomes: list[Outcome] = []
+
+    def decide(standing: Standing) -> Rows | None:
+        fresh = [
+            one for place, one in firsts.items() if place not in standing.taken and place[0] not in standing.barred
+        ]
+        outcomes.extend(_outcomes(group, standing, firsts))
+        return _rows(writer, standing, fresh) if fresh else None
+
+    await exchange(writer.store, list(firsts), decide)
+    return outcomes
 
 
-async def _insert(change: Change, fresh: Sequence[Received]) -> None:
-    if not fresh:
-        return
-    first = change.before.size
-    rows = [
-        (*one.place, one.digest, one.message, one.receipt, first + number, VoucherState.RECEIVED.value)
-        for number, one in enumerate(fresh)
-    ]
-    await write_rows(change.db, VOUCHERS.name, rows)
+def _outcomes(group: Sequence[Received], standing: Standing, firsts: dict[Place, Received]) -> Iterator[Outcome]:
+    """What comes of each of a group, once the new ones are stored."""
+    for one in group:
+        revoked = standing.barred.get(one.place[0])
+        if revoked is not None:
+            yield Outcome(Came.REVOKED if revoked else Came.NOT_ENROLLED)
+            continue
+        first = firsts[one.place]
+        digest, receipt = standing.taken.get(one.place, (first.digest, first.receipt))
+        if digest != one.digest:
+            yield Outcome(Came.SLOT_TAKEN)
+        elif one is first and one.place not in standing.taken:
+            yield Outcome(Came.STORED, receipt)
+        else:
+            yield Outcome(Came.WAS_THERE, receipt)
 
 
-async def _standing(db: AsyncConnection, places: Sequence[Place]) -> dict[Place, tuple[bytes, bytes]]:
-    """Digest and receipt of what stands in places already."""
-    columns = VOUCHERS.c
-    query = select(columns.digest, columns.receipt)
-    found: dict[Place, tuple[bytes, bytes]] = {}
-    for place in places:
-        here = query.where(columns.device_id == place[0], columns.window_number == place[1], columns.slot == place[2])
-        if (row := (await db.execute(here)).one_or_none()) is not None:
-            found[place] = (row.digest, row.receipt)
-    return found
-
-
-def _told(one: Received) -> dict[str, Any]:
-    device, window, slot = one.place
-    return {"device": device, "window": window, "slot": slot, "digest": one.digest}
+def _rows(writer: Writer, standing: Standing, fresh: Sequence[Received]) -> Rows:
+    """The vouchers, and what the audit log says of them."""
+    before = Frontier.from_bytes(standing.frontier)
+    bodies = [receipt_bytes(one.at, *one.place, one.digest) for one in fresh]
+    after, tiles = grow_tiles(before, standing.edge, map(leaf_hash, bodies))
+    return Rows(
+        vouchers=[
+            (*one.place, one.digest, one.message, one.receipt, position, VoucherState.RECEIVED.value)
+            for position, one in enumerate(fresh, before.size)
+        ],
+        entries=[
+            (position, "receipt", one.at, body)
+            for position, (one, body) in enumerate(zip(fresh, bodies, strict=True), before.size)
+        ],
+        tiles=[(*tile, hashes) for tile, hashes in tiles.items()],
+        head=(after.size, after.to_bytes(), writer.note(after)),
+    )

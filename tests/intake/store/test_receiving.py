@@ -12,10 +12,10 @@ from sqlalchemy import insert, select, update
 
 from scanner.errors import StorageError
 from scanner.intake.audit.entries import Entry
-from scanner.intake.audit.merkle import Frontier, leaf_hash
+from scanner.intake.audit.merkle import Frontier, leaf_hash, root_of
 from scanner.intake.store.commits import BusyError, committing
 from scanner.intake.store.receiving import Came, Received, receive
-from scanner.intake.store.tables import DEVICES, LOG_ENTRIES, LOG_HEAD, VOUCHERS
+from scanner.intake.store.tables import DEVICES, LOG_ENTRIES, LOG_HEAD, LOG_TILES, VOUCHERS
 from tests.intake.conftest import open_writer
 
 DEVICES_KNOWN = [bytes([number]) * 16 for number in range(3)]
@@ -87,6 +87,35 @@ def test_a_group_says_what_came_of_each(store_url):
                 hashlib.sha256(content).digest() for content in (b"a", b"c", b"x")
             ]
             assert sorted(position for _, _, position in stored.values()) == [0, 1, 2]
+
+    asyncio.run(run())
+
+
+def test_a_large_group_fills_tiles_and_meets_what_is_there(store_url):
+    """More rows than one statement takes, half of them there already, over the end of the log's first two tiles."""
+    vouchers = [received(device=slot % 3, slot=slot, content=b"%d" % slot) for slot in range(701)]
+
+    async def run() -> None:
+        async with open_writer(store_url) as writer:
+            await enrol(writer)
+            first = await receive(writer, vouchers[::2])
+            second = await receive(writer, [*vouchers, received(device=7)])
+            assert {one.came for one in first} == {Came.STORED}
+            assert [one.came for one in second] == [
+                *(Came.STORED if slot % 2 else Came.WAS_THERE for slot in range(701)), Came.NOT_ENROLLED,
+            ]  # fmt: skip
+            assert [one.receipt for one in second[:-1]] == [one.receipt for one in vouchers]
+            assert len(await contents(writer)) == len(await entries(writer)) == 701
+            async with writer.store.reading() as db:
+                tiles = (await db.execute(select(LOG_TILES).order_by(LOG_TILES.c.level, LOG_TILES.c.number))).all()
+                bodies = list(await db.scalars(select(LOG_ENTRIES.c.body).order_by(LOG_ENTRIES.c.position)))
+        leaves = [leaf_hash(body) for body in bodies]
+        assert [(tile.level, tile.number, tile.hashes) for tile in tiles] == [
+            (0, 0, b"".join(leaves[:256])),
+            (0, 1, b"".join(leaves[256:512])),
+            (0, 2, b"".join(leaves[512:])),
+            (1, 0, root_of(leaves[:256]) + root_of(leaves[256:512])),
+        ]
 
     asyncio.run(run())
 
@@ -251,11 +280,11 @@ def test_who_leaves_takes_nobody_along(sqlite_url):
     asyncio.run(run())
 
 
-def test_a_database_that_fails_fails_the_group_and_not_the_next(sqlite_url):
+def test_a_database_that_fails_fails_the_group_and_not_the_next(store_url):
     """Those of the group are told; when the database is back, the same process stores again."""
 
     async def run() -> None:
-        async with open_writer(sqlite_url) as writer, committing(writer, most_waiting=1000) as commits:
+        async with open_writer(store_url) as writer, committing(writer, most_waiting=1000) as commits:
             await enrol(writer)
             async with writer.store.writing() as db:
                 await db.exec_driver_sql("ALTER TABLE devices RENAME TO elsewhere")
