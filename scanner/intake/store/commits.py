@@ -17,8 +17,12 @@ from scanner.intake.store.change import Writer
 from scanner.intake.store.receiving import Outcome, Received, receive
 
 LARGEST_GROUP = 1024
-SPACING = 0.003
-"""Seconds from the start of one group to the next, at least: a lone voucher waits so long at most, and groups grow."""
+LONGEST_GATHERING = 0.005
+"""Seconds that a group is left to grow at most. It grows while every turn of the event loop brings more: under load a
+group costs as much as ten vouchers, and a lone voucher waits for nobody.
+"""
+
+_ENDING = 0.003  # seconds between looks whether all is written
 
 
 class BusyError(Exception):
@@ -73,6 +77,7 @@ class Commits:
         loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
+            await self._gather()
             began = loop.time()
             group = self._next_group()
             number = sum(len(one.vouchers) for one in group)
@@ -90,9 +95,15 @@ class Commits:
                     first += len(one.vouchers)
             self.waiting -= number
             self._last = loop.time()
-            took = self._last - began
-            self._watch(number, took)
-            await asyncio.sleep(max(0.0, SPACING - took))
+            self._watch(number, self._last - began)
+
+    async def _gather(self) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LONGEST_GATHERING
+        before = 0
+        while before < self.waiting < LARGEST_GROUP and loop.time() < deadline:
+            before = self.waiting
+            await asyncio.sleep(0)
 
     def _next_group(self) -> list[_Waiting]:
         group: list[_Waiting] = []
@@ -116,6 +127,6 @@ async def committing(
         yield commits
     finally:
         while commits.waiting and not task.done():
-            await asyncio.sleep(SPACING)
+            await asyncio.sleep(_ENDING)
         task.cancel()
         await asyncio.wait([task])
