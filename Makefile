@@ -23,6 +23,7 @@ tests-only: $(VENV)/dev.done
 	@sh tests/fetch_system_parts.sh
 	$(BIN)/coverage erase
 	@rm -rf $(VENV)/numba-cache
+	NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/numba-cache $(BIN)/python -m tests.warm
 	NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/numba-cache $(BIN)/coverage run -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
