@@ -232,7 +232,7 @@ def dask(address: str) -> Iterator[Pool]:
 def amount(number: float) -> str:
     """Put a number in at most four digits and a letter."""
     for letter, unit in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= unit:
+        if number >= 0.9995 * unit:  # what three digits would show as a thousand of the unit below
             return f"{number / unit:.3g} {letter}"
     return f"{number:.3g} "
 

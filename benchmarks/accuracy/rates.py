@@ -214,12 +214,12 @@ def degrees_of_freedom(histogram: ArrayLike, by_cluster: ArrayLike, level: float
         raise ArgumentError(f"histogram {counts.shape} and sums {sums.shape} are not (bits + 1,) and (100 or more, 3)")
     bits = len(counts) - 1
     steps = np.arange(bits + 1)
-    powers = np.array([int((counts * steps**power).sum()) for power in range(3)])
-    if (2 * powers != sums.sum(axis=0)).any():
+    powers = [sum(int(count) * step**power for step, count in enumerate(counts)) for power in range(3)]
+    if [2 * power for power in powers] != [sum(column) for column in sums.T.tolist()]:  # 64 bits are too few for both
         raise ArgumentError("histogram and sums by cluster are of different pairs")
     scale = np.array([1.0, bits, bits * bits])
-    held, whole = sums / scale, powers / scale
-    if not int(powers[2]) * int(powers[0]) > int(powers[1]) ** 2:
+    held, whole = sums / scale, np.array(powers, float) / scale
+    if not powers[2] * powers[0] > powers[1] ** 2:
         raise ArgumentError("all distances are equal: there are no degrees of freedom")
     mean = whole[1] / whole[0]
     variance = whole[2] / whole[0] - mean * mean

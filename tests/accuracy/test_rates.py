@@ -248,6 +248,13 @@ def test_degrees_of_freedom_of_fair_bits_are_their_number():
     assert degrees_of_freedom(*distances_of(rng, 300, np.full(16, 0.5), 2)).estimate == pytest.approx(16, rel=0.05)
 
 
+def test_degrees_of_freedom_of_more_pairs_than_64_bits_can_square():
+    """A hundred billion times as many pairs of the same distances have as many degrees of freedom."""
+    histogram, sums = distances_of(np.random.default_rng(3), 400, np.full(64, 0.5), 1)
+    few = degrees_of_freedom(histogram, sums).estimate
+    assert degrees_of_freedom(histogram * 10**11, sums * 10**11).estimate == pytest.approx(few, rel=1e-9)
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [

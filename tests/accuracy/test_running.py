@@ -35,10 +35,14 @@ PROJECT = Path(__file__).parents[2]
 
 def a_bank(folder: Path, count: int = 400) -> Bank:
     """Hashes of 256 bits, of which many are alike, in clusters of two."""
+    return store_bank(some_codes(count), np.arange(count) // 2, 256, folder / "banks")
+
+
+def some_codes(count: int) -> np.ndarray:
+    """Those hashes."""
     rng = np.random.default_rng(count)
     codes = np.packbits(rng.integers(0, 2, (7, 256), np.uint8)[rng.integers(0, 7, count)], axis=1)
-    codes ^= np.packbits(rng.random((count, 256)) < 0.1, axis=1)
-    return store_bank(codes, np.arange(count) // 2, 256, folder / "banks")
+    return codes ^ np.packbits(rng.random((count, 256)) < 0.1, axis=1)
 
 
 @contextmanager
@@ -118,15 +122,25 @@ def wait_for_files(folder: Path, count: int, process: subprocess.Popen) -> None:
 
 
 def test_dask_gives_the_same_bytes(tmp_path, expected):
-    """A real scheduler and two workers on loopback count the tiles with the same result."""
+    """A real scheduler and two workers on loopback count the tiles with the same result, by the command too."""
+    bank = a_bank(tmp_path)
+    np.save(tmp_path / "codes.npy", some_codes(400))
+    np.save(tmp_path / "clusters.npy", np.arange(400) // 2)
     import distributed  # a second to load; the extra dev has it
 
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=False, host="127.0.0.1", protocol="tcp", dashboard_address=None,
         worker_dashboard_address=None, silence_logs=False,
     ) as cluster:  # fmt: skip
-        found = count_small(a_bank(tmp_path), folder=tmp_path / "tiles", pools=partial(dask, cluster.scheduler_address))
+        found = count_small(bank, folder=tmp_path / "tiles", pools=partial(dask, cluster.scheduler_address))
+        command = [
+            str(tmp_path / "codes.npy"), "--clusters", str(tmp_path / "clusters.npy"), "--reach", "60", "--rows", "64",
+            "--columns", "128", "--out", str(tmp_path / "out"), "--dask", cluster.scheduler_address,
+        ]  # fmt: skip
+        assert running.main(command) == 0
     assert result_bytes(found, tmp_path) == expected
+    (result,) = (tmp_path / "out").glob("pairs-*.npz")
+    assert result.read_bytes() == expected
 
 
 def test_no_scheduler_is_told(tmp_path):
@@ -356,7 +370,9 @@ def test_progress_tells_the_rest():
 
 def test_numbers_and_times_in_words():
     """Amounts have a letter, times their largest units."""
-    assert [amount(value) for value in (0, 999, 1_960_000_000, 3e13)] == ["0 ", "999 ", "1.96 G", "30 T"]
+    assert [amount(value) for value in (0, 999, 999_499_999, 999_999_999, 1_960_000_000, 3e13)] == [
+        "0 ", "999 ", "999 M", "1 G", "1.96 G", "30 T",
+    ]  # fmt: skip
     assert [duration(value) for value in (3, 61, 7300, 90_000, 4e7)] == [
         "3 s", "1 min 1 s", "2 h 1 min", "1 days 1 h", "1 years 97 days",
     ]  # fmt: skip
