@@ -251,12 +251,12 @@ class Checkpoint:
 
     def check(self, source: Source) -> Verdict:
         """Scan one picture or video; on a match its voucher is on disk when this returns. Never raises."""
-        return self._recorded(self._scanner.scan(source))
+        return self.record(self._scanner.scan(source))
 
     async def check_async(self, source: Source) -> Verdict:
         """The same without blocking the event loop."""
         verdict = await self._scanner.scan_async(source)
-        return await asyncio.to_thread(self._recorded, verdict)
+        return await asyncio.to_thread(self.record, verdict)
 
     def tick(self) -> int:
         """Write down what was counted, step the account's secret on, and fill the slots whose time has come, if any.
@@ -291,7 +291,8 @@ class Checkpoint:
             window, slots, content_of, seal, lambda slot: self._sealer.seal_dummy(window, slot), now
         )
 
-    def _recorded(self, verdict: Verdict) -> Verdict:
+    def record(self, verdict: Verdict) -> Verdict:
+        """Count a verdict, and have its voucher on disk if it is a match, before it is acted on. Never raises."""
         now = None
         try:
             now = self._clock()

@@ -24,7 +24,7 @@ from rich.panel import Panel
 from scanner.account import AccountStore
 from scanner.delivery import Courier
 from scanner.demo import people, pictures, synapse
-from scanner.demo.story import _build_list, _intake, _opened, _policy
+from scanner.demo.story import build_list, make_policy, open_accounts, run_intake
 from scanner.errors import ScannerError
 from scanner.hashset import HashSet
 from scanner.integrations import GateSettings, Notice, Notices, OutgoingGate
@@ -68,8 +68,8 @@ def tell() -> bool:
         folder = Path(name)
         (folder / "synapse").mkdir()
         with (
-            _build_list(console, folder) as known,
-            _intake(console, folder) as (url, intake_key),
+            build_list(console, folder) as known,
+            run_intake(console, folder) as (url, intake_key),
             synapse.running(folder / "synapse") as server,
         ):
             good = asyncio.run(_story(console, folder, known, url, intake_key, server))
@@ -81,7 +81,7 @@ async def _story(
     console: Console, folder: Path, known: HashSet, url: str, intake_key: Ed25519PublicKey, server: synapse.Server
 ) -> bool:
     device_key, opener_key = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
-    policy = _policy(known, opener_key, Ed25519PrivateKey.generate())
+    policy = make_policy(known, opener_key, Ed25519PrivateKey.generate())
     account = AccountStore(folder / "account")
     account.create(time.time())
     sealer = DeviceSealer(device_key, policy, account.account_id)
@@ -113,14 +113,14 @@ async def _story(
         console.print(f"5. Ada sends an edited copy of {few} known pictures. None leaves. What she sees:")
         console.print(Panel(tally.notices[0].text, expand=False))
         await _delivered(outbox, few)
-        before = await asyncio.to_thread(_opened, folder, opener_key, policy)
+        before = await asyncio.to_thread(open_accounts, folder, opener_key, policy)
         console.print(
             f"6. The intake signed for {few} vouchers. The opener, offline, where the policy asks for "
             f"{policy.threshold}: [b]{before.result}[/b]; it learns nothing of any of them."
         )
         await _send_copies(tally, ada, room, pictures.KNOWN[few:])
         await _delivered(outbox, len(pictures.KNOWN))
-        after = await asyncio.to_thread(_opened, folder, opener_key, policy)
+        after = await asyncio.to_thread(open_accounts, folder, opener_key, policy)
         labels = sorted(known.label_at(payload.leaf_index) for payload in after.opened)
         console.print(
             f"7. {len(pictures.KNOWN) - few} more are held. The opener, with {after.vouchers} vouchers: "

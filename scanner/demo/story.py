@@ -66,12 +66,13 @@ def tell() -> bool:
     console = Console()
     with tempfile.TemporaryDirectory(prefix="prescan-demo-") as name:
         folder = Path(name)
-        known = _build_list(console, folder)
-        with known, _intake(console, folder) as (url, intake_key):
+        known = build_list(console, folder)
+        with known, run_intake(console, folder) as (url, intake_key):
             return _send_and_open(console, folder, known, url, intake_key)
 
 
-def _build_list(console: Console, folder: Path) -> HashSet:
+def build_list(console: Console, folder: Path) -> HashSet:
+    """The list of what is known, built from photographs of the packages and opened."""
     paths = [pictures.find(name) for name in pictures.KNOWN]
     builder = HashSetBuilder("demo list")
     for path in paths:
@@ -84,7 +85,7 @@ def _build_list(console: Console, folder: Path) -> HashSet:
 
 
 @contextmanager
-def _intake(console: Console, folder: Path) -> Iterator[tuple[str, Ed25519PublicKey]]:
+def run_intake(console: Console, folder: Path) -> Iterator[tuple[str, Ed25519PublicKey]]:
     """Run a real intake in a process of its own, on a free port of this machine."""
     key = Ed25519PrivateKey.generate()
     write_key_pair(folder / "intake.key", key)
@@ -130,7 +131,7 @@ def _send_and_open(console: Console, folder: Path, known: HashSet, url: str, int
         X25519PrivateKey.generate(),
         Ed25519PrivateKey.generate(),
     )
-    policy = _policy(known, opener_key, signer)
+    policy = make_policy(known, opener_key, signer)
     account = AccountStore(folder / "account")
     account.create(time.time())
     sealer = DeviceSealer(device_key, policy, account.account_id)
@@ -153,7 +154,7 @@ def _send_and_open(console: Console, folder: Path, known: HashSet, url: str, int
             f"({sum(map(len, messenger.wire)):,} bytes), and to the intake {courier.bytes_sent:,} bytes: one enrolment "
             f"and [b]{delivered}[/b] vouchers, one for each different match. About the other pictures: nothing."
         )
-        before = _opened(folder, opener_key, policy)
+        before = open_accounts(folder, opener_key, policy)
         console.print(
             f"5. The opener, offline, with {before.vouchers} vouchers where the policy asks for {policy.threshold}: "
             f"[b]{before.result}[/b]; it learns nothing of any of them."
@@ -164,7 +165,7 @@ def _send_and_open(console: Console, folder: Path, known: HashSet, url: str, int
         if delivered != len(pictures.KNOWN):
             raise DeliveryError(f"not every voucher was delivered: {outbox.counts()}")
         kept = outbox.ledger()
-    after = _opened(folder, opener_key, policy)
+    after = open_accounts(folder, opener_key, policy)
     labels = sorted(known.label_at(payload.leaf_index) for payload in after.opened)
     console.print(
         f"6. {len(more)} copies of {len(pictures.KNOWN) - few} other known pictures are sent. Now the opener, with "
@@ -176,7 +177,7 @@ def _send_and_open(console: Console, folder: Path, known: HashSet, url: str, int
     return _summary(console, sent + more) and good
 
 
-def _policy(known: HashSet, opener_key: X25519PrivateKey, signer: Ed25519PrivateKey) -> Policy:
+def make_policy(known: HashSet, opener_key: X25519PrivateKey, signer: Ed25519PrivateKey) -> Policy:
     """The signed policy, read back as a device reads it."""
     own = signer.public_key().public_bytes_raw()
     policy = Policy(
@@ -201,7 +202,7 @@ def _send_innocent(messenger: Messenger) -> list[Sent]:
     return [Sent(path.name, None, *messenger.send(path.read_bytes())) for path in innocent]
 
 
-def _opened(folder: Path, opener_key: X25519PrivateKey, policy: Policy) -> Report:
+def open_accounts(folder: Path, opener_key: X25519PrivateKey, policy: Policy) -> Report:
     """What the opener learns from an export of the intake; the story has one account and window."""
     export = folder / f"{time.monotonic_ns()}.export"
     asyncio.run(_export(folder, export))

@@ -256,11 +256,7 @@ class _Withdrawable(Checkpoint):
         """Scan; record the verdict if it is still wanted then."""
         running.set()
         verdict = self._scanner.scan(data)
-        return self._recorded(verdict) if wanted.is_set() else verdict
-
-    def record(self, verdict: Verdict) -> Verdict:
-        """Count a verdict that needed no scan."""
-        return self._recorded(verdict)
+        return self.record(verdict) if wanted.is_set() else verdict
 
 
 def _submit(pool: Executor, call: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> asyncio.Future[_Result]:
