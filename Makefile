@@ -5,6 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
+CACHE = NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/numba-cache
+# One process more than processors, as tests also wait; when one is lost the run ends instead of waiting for it for ever.
+PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count(), 4) + 1)')
+PYTEST = -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+# Tests of benchmarks/, and of whole processes: lines are not traced in them, which takes twice as long.
+UNTRACED = tests/intake/test_workers.py tests/intake/test_conformance.py tests/intake/test_kill.py \
+  tests/integrations/test_demo.py tests/integrations/test_messenger.py tests/intake/console/test_browser.py \
+  tests/index/test_kernels.py tests/cli/test_app.py tests/vouchers/test_promises.py tests/accuracy
+
 .PHONY: demo demo-messenger test test-messenger lint types tests-only bench bench-messenger bench-accuracy-small bench-full bench-intake bench-media bench-search bench-vouchers soak clean
 
 demo: $(VENV)/demo.done
@@ -23,8 +32,9 @@ tests-only: $(VENV)/dev.done
 	@sh tests/fetch_system_parts.sh
 	$(BIN)/coverage erase
 	@rm -rf $(VENV)/numba-cache
-	NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/numba-cache $(BIN)/python -m tests.warm
-	NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/numba-cache $(BIN)/coverage run -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	$(CACHE) $(BIN)/python -m tests.warm
+	$(CACHE) $(BIN)/python $(PYTEST) $(UNTRACED)
+	$(CACHE) $(BIN)/coverage run $(PYTEST) $(UNTRACED:%=--ignore=%)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

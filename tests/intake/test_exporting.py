@@ -418,8 +418,8 @@ def test_real_vouchers_open_at_the_opener(store_url, tmp_path):
 
 
 def test_memory_is_bounded_by_the_piece(sqlite_url, tmp_path):
-    """Of 16 MB of vouchers in one window and many, a fraction is held at any time, made new or made again."""
-    size, number = 8_000, 2_000
+    """Of 48 MB of vouchers in one window and many, a fraction is held at any time, made new or made again."""
+    size, number = 24_000, 2_000
     with (tmp_path / "out").open("wb") as file:
 
         async def run() -> None:
