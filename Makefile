@@ -12,7 +12,7 @@ PYTEST = -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-re
 # Tests of benchmarks/, and of whole processes: lines are not traced in them, which takes twice as long.
 UNTRACED = tests/intake/test_workers.py tests/intake/test_conformance.py tests/intake/test_kill.py \
   tests/integrations/test_demo.py tests/integrations/test_messenger.py tests/intake/console/test_browser.py \
-  tests/index/test_kernels.py tests/cli/test_app.py tests/vouchers/test_promises.py tests/accuracy
+  tests/vouchers/test_promises.py tests/accuracy
 
 .PHONY: demo demo-messenger test test-messenger lint types tests-only bench bench-messenger bench-accuracy-small bench-full bench-intake bench-media bench-search bench-vouchers soak clean
 
