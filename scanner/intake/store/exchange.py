@@ -123,6 +123,8 @@ def _of_many(db: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, .
     return results
 
 
+# What is read next is read after the lock is had, whatever isolation the server's settings ask for.
+_LOCK = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT FROM log_head FOR UPDATE"
 _READ = f"""
     SELECT
         (SELECT frontier FROM log_head),
@@ -154,7 +156,7 @@ _WRITE = """
 
 async def _through_postgresql(driver: Any, places: Sequence[Place], decide: Decide) -> None:
     """The exchange on an idle connection of asyncpg."""
-    await driver.execute("BEGIN; SELECT FROM log_head FOR UPDATE")  # what is read next is read after the lock is had
+    await driver.execute(_LOCK)
     frontier, edge, barred, taken = await driver.fetchrow(_READ, *_columns(places, 3))
     standing = Standing(
         frontier,
