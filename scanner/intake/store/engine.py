@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
@@ -101,11 +101,11 @@ class Store:
             raw = await db.get_raw_connection()
             try:
                 yield raw.driver_connection
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-                await db.invalidate()
-                raise StorageError(f"the database failed: {_driver_said(error)}") from error
-            except BaseException:
-                await db.invalidate()
+            except BaseException as error:
+                with suppress(Exception):  # it may be broken already
+                    await db.invalidate()
+                if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+                    raise StorageError(f"the database failed: {_driver_said(error)}") from error
                 raise
 
     @asynccontextmanager
@@ -183,6 +183,10 @@ def reported() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise StorageError(f"the database failed: {_without_values(error)}") from error
+    except RuntimeError as error:
+        if "the handler is closed" not in str(error):  # uvloop's, for a connection that was lost a moment ago
+            raise
+        raise StorageError("the database failed: the connection was lost") from error
 
 
 @contextmanager

@@ -265,6 +265,29 @@ def test_what_waits_at_the_end_is_still_written(sqlite_url):
     asyncio.run(run())
 
 
+def test_a_connection_that_breaks_in_a_group_stores_nothing(postgresql_url):
+    """Each way in which it shows is StorageError; a fault of ours stays what it is; the next group has a new one."""
+    lost = RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    async def fail(store, error: Exception) -> None:
+        async with store.driving() as driver:
+            await driver.execute("BEGIN; SELECT FROM log_head FOR UPDATE")
+            raise error
+
+    async def run() -> None:
+        async with open_writer(postgresql_url) as writer:
+            await enrol(writer)
+            for error, seen in (
+                (lost, StorageError), (ConnectionResetError(), StorageError), (RuntimeError("ours"), RuntimeError),
+            ):  # fmt: skip
+                with pytest.raises(seen):
+                    await fail(writer.store, error)
+            (outcome,) = await receive(writer, [received()])
+            assert outcome.came is Came.STORED
+
+    asyncio.run(run())
+
+
 def test_who_leaves_takes_nobody_along(sqlite_url):
     """A request that was given up while it waited leaves the others of its group their answers."""
 
