@@ -95,8 +95,6 @@ class Store:
         Raises:
             StorageError: the database fails.
         """
-        import asyncpg  # there only with PostgreSQL
-
         async with self._turn, self._connected(self._engine) as db:
             raw = await db.get_raw_connection()
             try:
@@ -104,7 +102,7 @@ class Store:
             except BaseException as error:
                 with suppress(Exception):  # it may be broken already
                     await db.invalidate()
-                if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+                if isinstance(error, OSError):
                     raise StorageError(f"the database failed: {_driver_said(error)}") from error
                 raise
 
@@ -183,10 +181,12 @@ def reported() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise StorageError(f"the database failed: {_without_values(error)}") from error
-    except RuntimeError as error:
-        if "the handler is closed" not in str(error):  # uvloop's, for a connection that was lost a moment ago
+    except Exception as error:
+        # SQLAlchemy lets some of asyncpg's own pass, and what uvloop says of a connection that was lost a moment ago.
+        lost = isinstance(error, RuntimeError) and "the handler is closed" in str(error)
+        if not (lost or _is_asyncpgs(error)):
             raise
-        raise StorageError("the database failed: the connection was lost") from error
+        raise StorageError(f"the database failed: {_driver_said(error)}") from error
 
 
 @contextmanager
@@ -224,9 +224,13 @@ def _without_values(error: SQLAlchemyError) -> str:
     diagnosis = getattr(original, "diag", None)
     if (message := getattr(diagnosis, "message_primary", None)) is not None:
         return str(message)
-    if cause is not None and type(cause).__module__.startswith("asyncpg"):
+    if cause is not None and _is_asyncpgs(cause):
         return _driver_said(cause)
     return str(original or type(error).__name__)
+
+
+def _is_asyncpgs(error: BaseException) -> bool:
+    return type(error).__module__.startswith("asyncpg.")
 
 
 def _driver_said(error: BaseException) -> str:

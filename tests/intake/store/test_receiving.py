@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
+import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -279,6 +280,8 @@ def test_a_connection_that_breaks_in_a_group_stores_nothing(postgresql_url):
             await enrol(writer)
             for error, seen in (
                 (lost, StorageError), (ConnectionResetError(), StorageError), (RuntimeError("ours"), RuntimeError),
+                (asyncpg.InternalClientError("another operation is in progress"), StorageError),
+                (asyncpg.ConnectionDoesNotExistError(), StorageError), (asyncpg.InterfaceError("closed"), StorageError),
             ):  # fmt: skip
                 with pytest.raises(seen):
                     await fail(writer.store, error)
