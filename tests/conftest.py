@@ -45,6 +45,9 @@ def _begin_and_keep(thread: threading.Thread) -> None:
 
 
 threading.Thread._bootstrap_inner = _begin_and_keep
+os.environ["PYTHONPATH"] = os.pathsep.join(  # the same in processes that tests begin
+    filter(None, (str(Path(__file__).parent / "traced"), os.environ.get("PYTHONPATH")))
+)
 
 # Each client reads the list of certificate authorities, in 20 ms, and asks it nothing: all that is met is on loopback.
 _create = ssl.create_default_context
