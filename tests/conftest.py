@@ -10,7 +10,6 @@ import ssl
 import struct
 import subprocess
 import sys
-import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from PIL import Image
 
 from scanner.hashset import Entry, HashSet, HashSetBuilder
 from scanner.types import PerceptualHash
+from tests.traced.sitecustomize import keep_greenlets
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before faiss is loaded: its threads spin while they wait
 
@@ -32,19 +32,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before faiss is loaded: its thr
 # often as a service was run in a thread: minutes of a whole run, in which no signal is heard.
 greenlet._greenlet.enable_optional_cleanup(False)
 
-# coverage looks its data up by greenlet, in a dictionary of weak keys. A thread's greenlet is destroyed from within the
-# interpreter's pending calls, and a Python function that is called there while lines are traced, as the dictionary's
-# is, never returns in Python 3.11 if another thread ends at that moment. So no thread's greenlet is destroyed.
-_KEPT: list[greenlet.greenlet] = []
-_begin = threading.Thread._bootstrap_inner
-
-
-def _begin_and_keep(thread: threading.Thread) -> None:
-    _KEPT.append(greenlet.getcurrent())
-    _begin(thread)
-
-
-threading.Thread._bootstrap_inner = _begin_and_keep
+keep_greenlets()
 os.environ["PYTHONPATH"] = os.pathsep.join(  # the same in processes that tests begin
     filter(None, (str(Path(__file__).parent / "traced"), os.environ.get("PYTHONPATH")))
 )

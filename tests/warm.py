@@ -22,7 +22,7 @@ def search() -> None:
 
 
 def rest() -> None:
-    """Hashing a picture, a delta's index, solving, and counting pairs in tiles."""
+    """Hashing pictures, solving, and counting pairs in tiles."""
     from scanner.hashing import hash_picture, pdq_dihedral
     from scanner.profiles import ALGORITHMS
     from scanner.vouchers.solving import solve
