@@ -20,9 +20,8 @@ WINDOWS = 1 << 32
 
 _FIELDS = -70001  # private-use COSE header label
 _PLACE = struct.Struct(">BIH32s")  # version, window, slot, policy digest: of one length whatever the numbers
-_BYTES = re.compile(rb"\xa3\x01\x27\x04\x50(.{16})\x3a\x00\x01\x11\x70\x58\x27\x01(.{38})", re.DOTALL)
+_BYTES = re.compile(rb"\xa3\x01\x27\x04\x50(.{16})\x3a\x00\x01\x11\x70\x58\x27(\x01.{38})", re.DOTALL)
 """A header of this version as CBOR: {1: -8, 4: device id, -70001: place}."""
-_REST = struct.Struct(">IH32s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,8 @@ class VoucherHeader:
             VoucherError: ``malformed``, or ``unknown-version``.
         """
         if found := _BYTES.fullmatch(header):  # all that are good; an intake reads each voucher's, so not by a decoder
-            return cls(found[1], *_REST.unpack(found[2]))
+            version, window, slot, policy = _PLACE.unpack(found[2])
+            return cls(found[1], window, slot, policy, version)
         return cls.from_cose(cose.fields_of(header, "voucher"))
 
     @classmethod
