@@ -91,10 +91,10 @@ def _measured(image: Image.Image, sha256: str) -> Look:
     exif = image.getexif()
     middle = _middle(image)
     alpha = np.asarray(middle.convert("RGBA"))[..., 3] if middle.has_transparency_data else np.full((1, 1), 255)
-    pixels = np.asarray(as_rgb(middle))
-    levels = pixels.astype(np.int16)
-    steps = np.abs(np.diff(levels, axis=1)).max(axis=2) if pixels.shape[1] > 1 else np.zeros((1, 1))
-    reduced = (levels >> 3) @ np.array([1024, 32, 1], np.int16)
+    levels = np.asarray(as_rgb(middle)).transpose(2, 0, 1).astype(np.int16, order="C")  # a plane a channel
+    steps = np.abs(np.diff(levels)).max(axis=0) if levels.shape[2] > 1 else np.zeros((1, 1))
+    red, green, blue = levels >> 3
+    reduced = red << 10 | green << 5 | blue
     return Look(
         sha256,
         image.width,
@@ -103,8 +103,8 @@ def _measured(image: Image.Image, sha256: str) -> Look:
         camera=bool(str(exif.get(EXIF_MAKE, "")).strip("\0 ") or str(exif.get(EXIF_MODEL, "")).strip("\0 ")),
         alpha=float((alpha < 255).mean()),
         flat=float((steps <= 1).mean()),
-        colours=len(np.unique(reduced)),
-        pale=float((levels.min(axis=2) >= 240).mean()),
+        colours=int(np.count_nonzero(np.bincount(reduced.ravel()))),
+        pale=float((levels.min(axis=0) >= 240).mean()),
     )
 
 

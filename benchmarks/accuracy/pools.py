@@ -28,6 +28,8 @@ DEATHS = 3
 """Times that workers may die, one after the other, without a piece being finished."""
 SECONDS_BETWEEN_LINES = (0.5, 10.0)
 """Of progress: on a terminal, and in a file."""
+THREADS_OF_LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables that say how many threads numerical libraries use; they read them when they are loaded."""
 
 
 class Piece(NamedTuple):
@@ -164,6 +166,9 @@ def _feed(function: Callable[..., object], left: dict[int, Piece], pool: Pool, p
 def processes(workers: int | None = None) -> Iterator[Pool]:
     """Open a pool of processes here, spawned and not forked, which end with this one however it ends.
 
+    Numerical libraries use one thread in each, unless the environment says otherwise: with as many as there are
+    processors in each process, threads wait for each other and hashing takes 1.7 times as long.
+
     Args:
         workers: how many; as many as this process may use processors if left out.
 
@@ -177,6 +182,8 @@ def processes(workers: int | None = None) -> Iterator[Pool]:
     spawn = get_context("spawn")
     reader, writer = spawn.Pipe(duplex=False)
     executor = ProcessPoolExecutor(count, spawn, _begin_worker, (reader,))
+    unsaid = [name for name in THREADS_OF_LIBRARIES if name not in os.environ]
+    os.environ.update(dict.fromkeys(unsaid, "1"))  # what a spawned process begins with, whenever it is spawned
     try:
         yield Pool(executor, 2 * count)
         executor.shutdown()
@@ -184,6 +191,8 @@ def processes(workers: int | None = None) -> Iterator[Pool]:
         writer.close()  # workers that are left end at once
         executor.shutdown(cancel_futures=True)
         reader.close()
+        for name in unsaid:
+            os.environ.pop(name, None)
 
 
 def _begin_worker(lifeline: Connection) -> None:

@@ -164,6 +164,16 @@ def test_pieces_of_a_worker_that_dies_are_done_again(tmp_path):
     assert len(list(tmp_path.glob("*.done"))) == 4
 
 
+def test_libraries_in_workers_use_one_thread_unless_told_otherwise(monkeypatch):
+    """Workers of a pool do not compete with themselves for processors, and the environment is left as it was."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    with processes(1) as pool:
+        seen = [pool.executor.submit(os.getenv, name).result() for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
+    assert seen == ["1", "3"]
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
+
+
 class Dying(ThreadPoolExecutor):
     """An executor whose workers die at every call."""
 
