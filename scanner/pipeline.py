@@ -119,11 +119,12 @@ class Scanner:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def scan(self, source: Source) -> Verdict:
+    def scan(self, source: Source, *, progress: Callable[[float], None] | None = None) -> Verdict:
         """Check one picture or video.
 
         Args:
             source: bytes, a path, or a binary file.
+            progress: told of a video, from this thread, which share of it is hashed, 0 to 1; must not raise.
 
         Returns:
             the verdict; faults are verdicts too, nothing is raised.
@@ -132,7 +133,7 @@ class Scanner:
         try:
             data = read_source(source, self._limits.max_bytes)
             limit = self._time_limit(data)
-            return self._judged(data, limit)
+            return self._judged(data, limit, progress)
         except MediaError as error:
             if error.fault is MediaFault.TIMED_OUT:
                 return judge_timeout(limit, profile=self.profile)
@@ -164,11 +165,13 @@ class Scanner:
     def _time_limit(self, data: bytes) -> float:
         return self.profile.video_time_limit if is_video(data) else self.profile.time_limit
 
-    def _judged(self, data: bytes, limit: float) -> Verdict:
+    def _judged(self, data: bytes, limit: float, progress: Callable[[float], None] | None) -> Verdict:
         header = self.known.header
         if self._opened is None and isinstance(self._hasher, IsolatedHasher):  # it starts a process in the meantime
             threading.Thread(target=self._open_quietly, daemon=True).start()
-        media = self._hasher.hash_media(data, accuracy=self._accuracy, limits=self._limits, timeout=limit)
+        media = self._hasher.hash_media(
+            data, accuracy=self._accuracy, limits=self._limits, timeout=limit, progress=progress
+        )
         frames = not_too_flat(media, header.quality_floor)
         if not frames:
             return judge_low_quality(media, quality_floor=header.quality_floor, profile=self.profile)

@@ -101,10 +101,12 @@ def hash_media(
     *,
     accuracy: Accuracy = Accuracy.REFERENCE,
     limits: Limits | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> HashedMedia:
     """Hash every frame of a picture, an animation or a video that differs from the one before it.
 
-    Args, and errors before the first frame, as for :func:`hash_picture`.
+    Args and errors before the first frame as for :func:`hash_picture`. ``progress`` is told of a video, after each
+    frame, which share of it is hashed, 0 to 1.
     """
     settings = algorithm_named(algorithm)
     media = Media(source, accuracy=_accuracy_for(settings.name, accuracy), limits=limits)
@@ -112,6 +114,8 @@ def hash_media(
     for frame in media.frames():
         known, quality = _hashed(frame.picture, settings.name)
         frames.setdefault(known.data, HashedFrame(known, quality, frame.seconds))
+        if progress is not None and frame.share is not None:
+            progress(frame.share)
     return HashedMedia(tuple(frames.values()), moving=media.moving and len(frames) > 1, complete=media.complete)
 
 

@@ -31,12 +31,14 @@ class Progress:
         limit: seconds the scan may take by its profile, from when it runs.
         running: False while it waits for other checks.
         video: whether it is a video.
+        share: of a video, that is hashed, 0 to 1; None for all else, and until its first frame is.
     """
 
     seconds: float
     limit: float
     running: bool
     video: bool
+    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

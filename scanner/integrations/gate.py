@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -188,19 +187,18 @@ class OutgoingGate:
         if isinstance(data, MediaError):
             refused = judge_unscannable(data, profile=self._profile)
             return await _submit(self._readers, self._checkpoint.record, refused), None
-        wanted, running = threading.Event(), threading.Event()
-        wanted.set()
+        scan = _Scan()
         video = is_video(data)
         limit = self._profile.video_time_limit if video else self._profile.time_limit
         pool = self._videos if video else self._pictures
-        job = _submit(pool, self._checkpoint.check_if, data, wanted, running)
+        job = _submit(pool, self._checkpoint.check_if, data, scan)
         job.add_done_callback(self._ended)
         try:
             verdict = await self._watched(
-                job, started, progress, lambda passed: Progress(passed, limit, running.is_set(), video)
+                job, started, progress, lambda passed: Progress(passed, limit, scan.running, video, scan.share)
             )
         except asyncio.CancelledError:
-            wanted.clear()
+            scan.wanted = False
             job.cancel()
             raise
         return verdict, data
@@ -249,14 +247,26 @@ class OutgoingGate:
                     _log.error("progress could not be told: %s", type(error).__name__)
 
 
+@dataclass(slots=True)
+class _Scan:
+    """What the event loop and the thread that scans know of each other."""
+
+    wanted: bool = True
+    running: bool = False
+    share: float | None = None
+
+    def hashed(self, share: float) -> None:
+        self.share = share
+
+
 class _Withdrawable(Checkpoint):
     """A checkpoint whose callers may go before they have the verdict."""
 
-    def check_if(self, data: bytes, wanted: threading.Event, running: threading.Event) -> Verdict:
+    def check_if(self, data: bytes, scan: _Scan) -> Verdict:
         """Scan; record the verdict if it is still wanted then."""
-        running.set()
-        verdict = self._scanner.scan(data)
-        return self.record(verdict) if wanted.is_set() else verdict
+        scan.running = True
+        verdict = self._scanner.scan(data, progress=scan.hashed)
+        return self.record(verdict) if scan.wanted else verdict
 
 
 def _submit(pool: Executor, call: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> asyncio.Future[_Result]:

@@ -28,10 +28,12 @@ class Frame(NamedTuple):
     Attributes:
         picture: its pixels.
         seconds: when it is first shown; 0 for pictures and pages.
+        share: of a video, that is shown up to it, 0 to 1; None for all else.
     """
 
     picture: Picture
     seconds: float
+    share: float | None = None
 
 
 class Media:
@@ -108,7 +110,7 @@ class Media:
         given = 0
         while True:
             try:
-                pixels, seconds = next(frames)
+                pixels, seconds, share = next(frames)
             except StopIteration:
                 return
             except MediaError:
@@ -120,7 +122,7 @@ class Media:
                 self.complete = False
                 return
             height, width = pixels.shape
-            yield Frame(Picture(pixels, "VIDEO", width, height), seconds)
+            yield Frame(Picture(pixels, "VIDEO", width, height), seconds, share)
             given += 1
 
 

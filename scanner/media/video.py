@@ -72,10 +72,12 @@ class VideoFrame(NamedTuple):
     Attributes:
         pixels: luma, full range; shape ``(H, W)``, uint8, upright, C-contiguous.
         seconds: when it is shown, counted from the first frame.
+        share: of its track, that is shown up to it, 0 to 1.
     """
 
     pixels: Pixels
     seconds: float
+    share: float
 
 
 def is_video(data: bytes) -> bool:
@@ -265,6 +267,7 @@ class _Track:
         self._hidden: list[bool] = []
         self._sizes: list[int] = []
         self._first = 0
+        self._length = 0.0
         self._interval = SECONDS_APART
         self._spare = 0
         self._actions = np.empty(0, np.uint8)
@@ -295,6 +298,7 @@ class _Track:
         ticks = np.array([float(value) for value in self._ticks])
         self._first = min(value for value, hidden in zip(self._ticks, self._hidden, strict=True) if not hidden)
         seconds = (ticks - self._first) * self._base
+        self._length = float(seconds[shown].max())
         while (count := np.unique(seconds[shown] // self._interval).size) > most:
             self._interval *= max(1.05, count / most)
         self._spare = most - count if self._interval == SECONDS_APART else 0
@@ -392,7 +396,8 @@ class _Track:
         else:
             return None
         self._grid = grid
-        return VideoFrame(_upright(luma.whole(), frame), seconds)
+        share = min(1.0, seconds / self._length) if self._length else 1.0
+        return VideoFrame(_upright(luma.whole(), frame), seconds, share)
 
     def distrust(self) -> bool:
         """Plan to leave nothing out, if the decoder went on where no keyframe was."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from scanner.hashing import hash_media
 from scanner.media import Accuracy, Limits, Source
 from scanner.profiles import algorithm_named
@@ -29,13 +31,14 @@ class InProcessHasher:
         accuracy: Accuracy = Accuracy.FAST,
         limits: Limits | None = None,
         timeout: float = 60.0,
+        progress: Callable[[float], None] | None = None,
     ) -> HashedMedia:
         """Hash every frame that differs from the one before it; ``timeout`` is not kept.
 
         Raises:
             MediaError: as for :func:`scanner.hashing.hash_media`.
         """
-        return hash_media(source, self._algorithm, accuracy=accuracy, limits=limits)
+        return hash_media(source, self._algorithm, accuracy=accuracy, limits=limits, progress=progress)
 
     def warm_up(self) -> tuple[str, ...]:
         """Load the kernels; no protections are in force."""

@@ -16,12 +16,13 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from scanner.errors import MediaError, MediaFault, SandboxError
 from scanner.media import Accuracy, Limits, Source, read_source
-from scanner.profiles import algorithm_named
+from scanner.profiles import AlgorithmSettings, algorithm_named
 from scanner.sandbox import messages
 from scanner.sandbox.confine import Protection
 from scanner.types import HashedMedia
@@ -84,6 +85,7 @@ class IsolatedHasher:
         accuracy: Accuracy = Accuracy.FAST,
         limits: Limits | None = None,
         timeout: float = 60.0,
+        progress: Callable[[float], None] | None = None,
     ) -> HashedMedia:
         """Hash every frame that differs from the one before it, as :func:`scanner.hashing.hash_media` does.
 
@@ -92,6 +94,7 @@ class IsolatedHasher:
             accuracy: how JPEGs are decoded.
             limits: bounds on bytes, pixels and frames.
             timeout: seconds to the answer, waiting for a free worker included, starting one not.
+            progress: told of a video, from this thread, which share of it is hashed, 0 to 1.
 
         Raises:
             MediaError: as there; also ``TIMED_OUT``, and ``CRASHED`` if the worker ended or answered wrongly.
@@ -104,7 +107,7 @@ class IsolatedHasher:
         deadline += waited
         good = False
         try:
-            media = worker.ask(data, accuracy, bounds, deadline, self._settings.name, self._settings.bits)
+            media = worker.ask(data, accuracy, bounds, deadline, self._settings, progress)
             good = True
             return media
         except MediaError as error:
@@ -226,7 +229,13 @@ class _Worker:
         self.protections = Protection(applied & sum(Protection))
 
     def ask(
-        self, data: bytes, accuracy: Accuracy, limits: Limits, deadline: float, algorithm: str, bits: int
+        self,
+        data: bytes,
+        accuracy: Accuracy,
+        limits: Limits,
+        deadline: float,
+        algorithm: AlgorithmSettings,
+        progress: Callable[[float], None] | None,
     ) -> HashedMedia:
         started = time.monotonic()
         try:
@@ -236,7 +245,8 @@ class _Worker:
             else:
                 self._write(messages.request(len(data), accuracy, limits), deadline)
                 self._write(data, deadline)
-            return messages.read_answer(lambda length: self._read(length, deadline), algorithm, bits, limits)
+            read = partial(self._read, deadline=deadline)
+            return messages.read_answer(read, algorithm.name, algorithm.bits, limits, progress)
         except _LateError:
             raise MediaError(MediaFault.TIMED_OUT, "the decoder was not done in time") from None
         except (OSError, EOFError):

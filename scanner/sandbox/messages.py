@@ -5,6 +5,7 @@ Layout, little-endian::
     hello     4s magic, u32 protections in force (bits of scanner.sandbox.confine)
     request   4s magic, u8 accuracy, u64 max_pixels, u32 max_frames, u64 max_total_pixels, u64 length; then the media,
               unless it lies in memory that both share
+    step      4s magic, u16 0, u32 millionths of a video that are hashed; once a frame at most, before the answer
     answer    4s magic, u8 fault (0 for none), u8 flags, u32 count
               no fault: count frames, each the hash, u8 quality, f64 seconds
               a fault:  count bytes of message, printable ASCII
@@ -27,9 +28,11 @@ MAGIC = b"PSW1"
 HELLO = struct.Struct("<4sI")
 REQUEST = struct.Struct("<4sBQIQQ")
 ANSWER = struct.Struct("<4sBBI")
+STEP_MAGIC = b"PSP1"
 LONGEST_MESSAGE = 300
 
 _FRAME_TAIL = struct.Struct("<Bd")
+_WHOLE = 1_000_000
 _ACCURACIES = tuple(Accuracy)
 _FAULTS = (None, *MediaFault)
 
@@ -58,6 +61,11 @@ def read_request(head: bytes) -> tuple[int, Accuracy, Limits]:
     return length, _ACCURACIES[accuracy], limits
 
 
+def step(share: float) -> bytes:
+    """Write how much of a video is hashed, 0 to 1."""
+    return ANSWER.pack(STEP_MAGIC, 0, 0, round(share * _WHOLE))
+
+
 def answer(media: HashedMedia) -> bytes:
     """Write what was found in media."""
     flags = Flags.MOVING * media.moving | Flags.COMPLETE * media.complete
@@ -71,14 +79,27 @@ def fault(error: MediaError) -> bytes:
     return ANSWER.pack(MAGIC, _FAULTS.index(error.fault), 0, len(message)) + message
 
 
-def read_answer(read: Read, algorithm: str, bits: int, limits: Limits) -> HashedMedia:
+def read_answer(
+    read: Read, algorithm: str, bits: int, limits: Limits, progress: Callable[[float], None] | None = None
+) -> HashedMedia:
     """Read an answer, believing nothing.
+
+    ``progress`` is told of each step before the answer, as a share of 1.
 
     Raises:
         MediaError: the media's fault, as the answer has it.
         ValueError: a field is out of range.
     """
-    magic, fault_number, flags, count = ANSWER.unpack(read(ANSWER.size))
+    steps = 0
+    while True:
+        magic, fault_number, flags, count = ANSWER.unpack(read(ANSWER.size))
+        if magic != STEP_MAGIC:
+            break
+        steps += 1
+        if fault_number or flags or count > _WHOLE or steps > max(1, limits.max_frames):
+            raise ValueError("no step, or too many")
+        if progress is not None:
+            progress(count / _WHOLE)
     if magic != MAGIC or fault_number >= len(_FAULTS) or flags > Flags.MOVING | Flags.COMPLETE:
         raise ValueError("no answer")
     why = _FAULTS[fault_number]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import mmap
 import os
 import sys
+from collections.abc import Callable
 
 from scanner.errors import MediaError, MediaFault
 from scanner.hashing import hash_media
@@ -54,13 +55,22 @@ def serve(requests: int, answers: int, algorithm: str, region: mmap.mmap | None)
         length, accuracy, limits = messages.read_request(head)
         shared = region is not None and length <= len(region)
         data = region[:length] if region is not None and shared else _read_up_to(requests, length)
-        _write_all(answers, answer_to(data, accuracy, limits, algorithm))
+        _write_all(
+            answers,
+            answer_to(data, accuracy, limits, algorithm, lambda share: _write_all(answers, messages.step(share))),
+        )
 
 
-def answer_to(data: bytes, accuracy: Accuracy, limits: Limits, algorithm: str) -> bytes:
-    """Hash media and put what was found, or why it can't be, into an answer."""
+def answer_to(
+    data: bytes,
+    accuracy: Accuracy,
+    limits: Limits,
+    algorithm: str,
+    progress: Callable[[float], None] | None = None,
+) -> bytes:
+    """Hash media and put what was found, or why it can't be, into an answer; say meanwhile how far it is."""
     try:
-        return messages.answer(hash_media(data, algorithm, accuracy=accuracy, limits=limits))
+        return messages.answer(hash_media(data, algorithm, accuracy=accuracy, limits=limits, progress=progress))
     except MediaError as error:
         return messages.fault(error)
     except MemoryError:

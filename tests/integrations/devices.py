@@ -108,11 +108,11 @@ class Stuck:
         self.began, self.go, self.only = threading.Event(), threading.Event(), only
         device.scanner.scan = self
 
-    def __call__(self, data):
+    def __call__(self, data, **options):
         if self.only(data):
             self.began.set()
             assert self.go.wait(30)
-        return self.scan(data)
+        return self.scan(data, **options)
 
     async def has_begun(self):
         await asyncio.to_thread(self.began.wait, 30)

@@ -12,6 +12,7 @@ import pytest
 from scanner.integrations import Decision, Progress
 from scanner.types import Outcome
 from tests.integrations.devices import AT_ONCE, KNOWN, PATIENT, Stuck, device, picture
+from tests.media.test_video import clip, still
 
 VIDEO = b"\x00\x00\x00\x18ftypisom" + bytes(64)
 """What is taken for a video by its first bytes."""
@@ -101,6 +102,22 @@ def test_progress_is_told_while_a_check_lasts(list_path, tmp_path):
     assert told[0].limit == 60.0
 
 
+def test_progress_of_a_video_says_how_much_of_it_is_hashed(list_path, tmp_path):
+    """By its frames, in its decoder's process, which reports from there."""
+    told: list[Progress] = []
+    settings = dataclasses.replace(AT_ONCE, soft_budget=0.0, progress=0.0)
+
+    async def run():
+        async with device(list_path, tmp_path, settings=settings) as one:
+            return await one.gate.check(clip(still(40)), progress=told.append)
+
+    assert asyncio.run(run()).verdict.frames > 10
+    shares = [progress.share for progress in told if progress.share is not None]
+    assert shares == sorted(shares)
+    assert len(set(shares)) > 2
+    assert 0 <= shares[0] < 0.5 < shares[-1] <= 1
+
+
 def test_pictures_do_not_wait_for_videos(list_path, tmp_path):
     """With two workers a known picture is found while a video is looked at, and no video keeps the other waiting."""
 
@@ -126,14 +143,14 @@ def test_scans_never_wait_inside_their_own_time_limit(list_path, tmp_path, worke
     async def run():
         async with device(list_path, tmp_path, workers=workers) as one:
 
-            def scan(data, scan=one.scanner.scan):
+            def scan(data, scan=one.scanner.scan, **options):
                 nonlocal running, most
                 with lock:
                     running += 1
                     most = max(most, running)
                 try:
                     time.sleep(0.01)
-                    return scan(data)
+                    return scan(data, **options)
                 finally:
                     with lock:
                         running -= 1

@@ -250,10 +250,10 @@ def test_a_cancelled_send_leaves_nothing(town, list_path, tmp_path, how):
         async with town.behind(list_path, tmp_path) as one:
             began, go, scan = threading.Event(), threading.Event(), one.scanner.scan
 
-            def slow(data):
+            def slow(data, **options):
                 began.set()
                 assert go.wait(30)
-                return scan(data)
+                return scan(data, **options)
 
             one.scanner.scan = slow
             monitor = TransferMonitor(len(KNOWN[0])) if how == "monitor" else None

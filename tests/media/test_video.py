@@ -101,6 +101,7 @@ def test_a_frame_a_second_with_the_pixels_that_went_in(kind):
     assert is_video(data)
     found = frames(data)
     assert [round(frame.seconds, 3) for frame in found] == [0, 1, 2, 3]
+    assert [frame.share for frame in found] == pytest.approx([frame.seconds / 3.4 for frame in found], abs=0.01)
     for number, frame in enumerate(found):
         assert frame.pixels.shape == (HEIGHT, WIDTH)
         assert frame.pixels.dtype == np.uint8

@@ -56,11 +56,15 @@ def test_isolated_hashes_are_those_of_this_process(hasher, accuracy, photographs
 def test_videos_are_decoded_confined(kind):
     """Frame for frame as in this process: nothing of the decoder is left to be loaded once the doors are closed."""
     data = clip(still(3.5), **KINDS[kind])
+    told: list[float] = []
+    expected: list[float] = []
     with IsolatedHasher() as hasher:  # a worker that has seen no video before
-        there = hasher.hash_media(data)
+        there = hasher.hash_media(data, progress=told.append)
     assert len(there.frames) == 4
     assert there.moving
-    assert there == hash_media(data, accuracy=Accuracy.FAST)
+    assert there == hash_media(data, accuracy=Accuracy.FAST, progress=expected.append)
+    assert told == pytest.approx(expected, abs=1e-6)
+    assert len(told) == 4
 
 
 @pytest.mark.parametrize("algorithm", HASHERS)

@@ -27,7 +27,7 @@ frames = st.builds(
 media = st.builds(HashedMedia, st.lists(frames, min_size=1, max_size=5).map(tuple), st.booleans(), st.booleans())
 
 
-def read(data: bytes):
+def read(data: bytes, progress=None):
     """Read an answer from bytes; at their end raise as a closed pipe does."""
     file = io.BytesIO(data)
 
@@ -37,13 +37,38 @@ def read(data: bytes):
             raise EOFError
         return part
 
-    return messages.read_answer(exactly, "pdq", 256, LIMITS)
+    return messages.read_answer(exactly, "pdq", 256, LIMITS, progress)
 
 
 @given(found=media)
 def test_answers_come_back_as_they_were(found):
     """Every field."""
     assert read(messages.answer(found)) == found
+
+
+@given(found=media, shares=st.lists(st.floats(0, 1), max_size=5))
+def test_steps_are_told_before_their_answer(found, shares):
+    """As they come, to a millionth, whether anybody listens or not."""
+    data = b"".join(messages.step(share) for share in shares) + messages.answer(found)
+    told: list[float] = []
+    assert read(data, told.append) == read(data) == found
+    assert told == pytest.approx(shares, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        6 * messages.step(0.5),
+        messages.ANSWER.pack(messages.STEP_MAGIC, 1, 0, 5),
+        messages.ANSWER.pack(messages.STEP_MAGIC, 0, 1, 5),
+        messages.ANSWER.pack(messages.STEP_MAGIC, 0, 0, 1_000_001),
+    ],
+    ids=["more than frames", "fault", "flags", "over the whole"],
+)
+def test_steps_that_can_not_be_are_refused(steps):
+    """A decoder that was taken over can't keep this process busy with them."""
+    with pytest.raises(ValueError, match="no step, or too many"):
+        read(steps + messages.answer(HashedMedia((HashedFrame(PerceptualHash("pdq", bytes(32)), 50, 0.0),))))
 
 
 @pytest.mark.parametrize("why", MediaFault)
