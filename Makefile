@@ -9,10 +9,8 @@ CACHE = NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/numba-cache
 # One process more than processors, as tests also wait; when one is lost the run ends instead of waiting for it for ever.
 PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count(), 4) + 1)')
 PYTEST = -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
-# Tests of benchmarks/, and of whole processes: lines are not traced in them, which takes twice as long.
-UNTRACED = tests/intake/test_workers.py tests/intake/test_conformance.py tests/intake/test_kill.py \
-  tests/integrations/test_demo.py tests/integrations/test_messenger.py tests/intake/console/test_browser.py \
-  tests/vouchers/test_promises.py tests/accuracy
+# Where every process of the tests leaves which lines it ran.
+LINES = $(CURDIR)/$(VENV)/lines
 
 .PHONY: demo demo-messenger test test-messenger lint types tests-only bench bench-messenger bench-accuracy-small bench-full bench-intake bench-media bench-search bench-vouchers soak clean
 
@@ -30,13 +28,10 @@ types: $(VENV)/dev.done
 
 tests-only: $(VENV)/dev.done
 	@sh tests/fetch_system_parts.sh
-	$(BIN)/coverage erase
-	@rm -rf $(VENV)/numba-cache
+	@rm -rf $(VENV)/numba-cache $(LINES) && mkdir $(LINES)
 	$(CACHE) $(BIN)/python -m tests.warm
-	$(CACHE) $(BIN)/python $(PYTEST) $(UNTRACED)
-	$(CACHE) $(BIN)/coverage run $(PYTEST) $(UNTRACED:%=--ignore=%)
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	$(CACHE) PRESCAN_LINES=$(LINES) PYTHONPATH=$(CURDIR)/tests/traced $(BIN)/python $(PYTEST)
+	$(BIN)/python -m tests.traced.report $(LINES)
 
 demo-messenger: $(VENV)/demo.done $(VENV)/matrix.done
 	$(BIN)/python -m scanner.demo.matrix
@@ -87,4 +82,4 @@ $(VENV)/%.done: $(VENV)/python.done pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache

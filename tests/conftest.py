@@ -24,18 +24,12 @@ from PIL import Image
 
 from scanner.hashset import Entry, HashSet, HashSetBuilder
 from scanner.types import PerceptualHash
-from tests.traced.sitecustomize import keep_greenlets
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before faiss is loaded: its threads spin while they wait
 
 # A thread that used SQLAlchemy's asyncio and ended has greenlet look through every object for references to it, here as
 # often as a service was run in a thread: minutes of a whole run, in which no signal is heard.
 greenlet._greenlet.enable_optional_cleanup(False)
-
-keep_greenlets()
-os.environ["PYTHONPATH"] = os.pathsep.join(  # the same in processes that tests begin
-    filter(None, (str(Path(__file__).parent / "traced"), os.environ.get("PYTHONPATH")))
-)
 
 # Each client reads the list of certificate authorities, in 20 ms, and asks it nothing: all that is met is on loopback.
 _create = ssl.create_default_context
@@ -136,15 +130,11 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes, **chunks:
     )
 
 
-def run_python(script: str, *, traced: bool = True, **environment: str) -> str:
-    """Run a script in another interpreter from the project's folder; gives what it printed.
-
-    What compiles kernels is better not traced: that takes five times as long.
-    """
-    inherited = {name: value for name, value in os.environ.items() if traced or not name.startswith("COVERAGE_")}
+def run_python(script: str, **environment: str) -> str:
+    """Run a script in another interpreter from the project's folder; gives what it printed."""
     ran = subprocess.run(
         [sys.executable, "-c", script],
-        env={**inherited, **environment},
+        env={**os.environ, **environment},
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,

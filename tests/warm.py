@@ -1,4 +1,4 @@
-"""Compile the kernels before the tests: while lines are traced the compiler takes five times as long.
+"""Compile the kernels before the tests, once for all their processes.
 
 NUMBA_CACHE_DIR=FOLDER python -m tests.warm
 """

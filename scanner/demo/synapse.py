@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import socket
 import subprocess
@@ -116,7 +115,6 @@ def running(folder: Path) -> Iterator[Server]:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "COV_"))},
             )
             try:
                 if not _healthy(process, f"http://127.0.0.1:{port}"):

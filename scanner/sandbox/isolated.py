@@ -43,7 +43,7 @@ _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
 _F_SEAL_FUTURE_WRITE = 0x10  # whoever maps it from now on may only read
 _BOOT = "import sys; sys.path[:] = sys.argv[1:-3]; from scanner.sandbox.worker import main; main()"
-_KEPT_ENVIRONMENT = ("COVERAGE_", "HOME", "LANG", "LC_", "LD_LIBRARY_PATH", "NUMBA_", "SYSTEMROOT")
+_KEPT_ENVIRONMENT = ("HOME", "LANG", "LC_", "LD_LIBRARY_PATH", "NUMBA_", "SYSTEMROOT")
 
 
 class IsolatedHasher:
