@@ -19,7 +19,7 @@ FOLDER = "PRESCAN_LINES"
 """Variable that names the folder each process leaves its lines in as it ends."""
 
 SCANNER = Path(__file__).parents[2] / "scanner"
-COMPILED = ("*/scanner/*/_*.py",)
+COMPILED = ("*/scanner/*/_[a-z]*.py",)
 NEVER = 10**9
 """Times that a probe may be met in vain before SlipCover takes those out that are done. It would look through every
 function for them, while others run: probes that stay cost less.
