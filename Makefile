@@ -3,7 +3,8 @@ PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+# Modules are compiled as they are first imported: most never are.
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
 CACHE = NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/numba-cache
 # One process more than processors, as tests also wait; when one is lost the run ends instead of waiting for it for ever.

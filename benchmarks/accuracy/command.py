@@ -51,7 +51,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def tell(line: str) -> None:
     """Say on stderr what is going on."""
-    print(line, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{line}\n")  # in one piece: threads tell, too
 
 
 def build_corpus(asked: argparse.Namespace) -> int:

@@ -110,6 +110,8 @@ def identify(raw: Raw, name: str, target: float, account: Account, replicates: i
     """
     radius = int(raw.about["plugins"][name]["radius"])
     asked = search(raw, name, LISTABLE)
+    if asked is not None:  # of a hash that sets little apart, near pairs are kept up to a smaller distance
+        radius = min(radius, asked.reach)
     equal = None if asked is None else asked.equal_radius(target)
     wanted = {radius} if equal is None else {radius, equal}
     found: dict[str, Any] = {"populations": {}}
@@ -120,7 +122,6 @@ def identify(raw: Raw, name: str, target: float, account: Account, replicates: i
             found["populations"][population] = _pairs(pairs, numbered(raw.clusters[numbers]), wanted, replicates, seed)
     if asked is None:
         return found | {"refused": "under 10 clusters of pictures that can be listed"}
-    radius = min(radius, asked.reach)
     found |= {"radius": radius, "reach": asked.reach, "equal_radius": equal}
     radii = sorted({radius} if equal is None else {radius, equal})
     names = np.array([raw.pictures[at].stratum.value for at in asked.queries])

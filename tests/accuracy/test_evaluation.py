@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import evaluation
+from benchmarks.accuracy import evaluation, identification
 from benchmarks.accuracy.evaluation import EvaluationError, Settings
 from benchmarks.accuracy.identification import Account, account_thresholds, identify, search
 from benchmarks.accuracy.intervals import clopper_pearson
@@ -223,6 +224,20 @@ def test_the_reach_holds_the_radius_unless_far_too_much_is_near(raw):
     alike = np.zeros((3000, 8), np.uint8)
     alike[::2] = 255
     assert reach_of(alike, 64, 10) == 0
+
+
+def test_a_radius_beyond_reach_is_brought_down_for_every_kind_of_picture(raw, monkeypatch):
+    """Of a hash that sets little apart, all rates are told at the distance to which pairs are kept."""
+
+    def shorter(raw, name, population):
+        found = search(raw, name, population)
+        return replace(found, reach=1, nearest=np.minimum(found.nearest, 2))
+
+    monkeypatch.setattr(identification, "search", shorter)
+    found = identify(raw, "phash-64", 1e-9, Account(), 100, 0)
+    assert found["radius"] == 1
+    for held in found["populations"].values():
+        assert 1 in {row["radius"] for row in held["fmr"]}
 
 
 @pytest.mark.parametrize("content", [None, b"{", b"[]", b"{}", {"version": 2}, {"version": 1}])

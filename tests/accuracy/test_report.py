@@ -135,6 +135,13 @@ def test_a_run_with_little_in_it_makes_a_page_too(tmp_path, document):
         assert part in text
 
 
+def test_a_rate_that_is_missing_is_a_dash(document):
+    """A kind of picture whose pairs are not kept as far as the radius has no FMR, and the page is made all the same."""
+    less = copy.deepcopy(document)
+    less["hashes"]["phash-64"]["populations"]["photograph"]["fmr"] = []
+    assert Page(report.render(less, None)).text.count("–") == Page(report.render(document, None)).text.count("–") + 1
+
+
 def test_thumbnails_are_small_and_of_the_picture_that_was_measured(tmp_path):
     """A thumbnail fits its square; a file that was changed, is missing or no picture says so instead."""
     draw_pictures(tmp_path, 3, size=400)

@@ -6,15 +6,11 @@ import asyncio
 import base64
 import itertools
 from collections.abc import Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-import schemathesis
 from fastapi import FastAPI
-from hypothesis import HealthCheck, given, settings
-from hypothesis.errors import Unsatisfiable
-from schemathesis import GenerationMode
 from sqlalchemy import update
 
 from scanner.intake import problems
@@ -315,41 +311,3 @@ def test_the_service_sends_to_nobody_private_by_default(sqlite_url):
             assert receiver.connections == 0
 
     asyncio.run(run())
-
-
-@pytest.fixture
-def described(sqlite_url) -> Iterator[schemathesis.BaseSchema]:
-    """The API as its own document describes it, asked by an admin."""
-    headers = bearer(sqlite_url, "admin")
-    with serving(app_on(sqlite_url)) as url:
-        schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
-        schema.config.update(headers=headers)
-        accepting = schema.config.checks.positive_data_acceptance
-        accepting.expected_statuses = [*accepting.expected_statuses, "400"]  # a cursor is opaque: no schema says it
-        yield schema
-
-
-BOUNDED = settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-
-
-@pytest.mark.parametrize("mode", list(GenerationMode))
-def test_the_description_is_true(described, mode):
-    """Schemathesis, all checks on, finds no answer that the document does not allow, to right and wrong requests."""
-    tried = set()
-    for found in described.get_all_operations():
-        operation = found.ok()
-
-        @BOUNDED
-        @given(case=operation.as_strategy(generation_mode=mode))
-        def check(case):
-            case.call_and_validate()
-            tried.add(case.operation.label)
-
-        with suppress(Unsatisfiable):  # nothing is wrong with a request that has no parameters
-            check()
-    assert len(tried) >= 6
-
-
-def test_the_description_is_true_of_requests_in_a_row(described):
-    """Hooks that are made are read, tested and deleted by the ids of the answers before."""
-    described.as_state_machine().run(settings=settings(BOUNDED, max_examples=10, stateful_step_count=8))
