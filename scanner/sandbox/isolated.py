@@ -20,6 +20,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
+import numpy as np
+
 from scanner.errors import MediaError, MediaFault, SandboxError
 from scanner.media import Accuracy, Limits, Source, read_source
 from scanner.profiles import AlgorithmSettings, algorithm_named
@@ -240,7 +242,9 @@ class _Worker:
         started = time.monotonic()
         try:
             if self._region is not None and len(data) <= len(self._region):
-                self._region[: len(data)] = data
+                room = np.asarray(memoryview(self._region))  # NumPy lets other threads run while it copies
+                room[: len(data)] = np.asarray(memoryview(data))
+                del room
                 self._write(messages.request(len(data), accuracy, limits), deadline)
             else:
                 self._write(messages.request(len(data), accuracy, limits), deadline)
