@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from scanner.checkpoint import Checkpoint as Checkpoint
     from scanner.delivery import Courier as Courier
     from scanner.errors import MediaError as MediaError
     from scanner.errors import ScannerError as ScannerError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from scanner.index import open_index as open_index
     from scanner.media import decode as decode
     from scanner.outbox import Outbox as Outbox
-    from scanner.pipeline import Checkpoint as Checkpoint
     from scanner.pipeline import Scanner as Scanner
     from scanner.profiles import Profile as Profile
     from scanner.types import Action as Action
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "checkpoint": ("Checkpoint",),
     "delivery": ("Courier",),
     "errors": ("MediaError", "ScannerError"),
     "hashing": ("hash_picture", "hash_pixels"),
@@ -43,7 +44,7 @@ _HOMES = {
     "index": ("Index", "open_index"),
     "media": ("decode",),
     "outbox": ("Outbox",),
-    "pipeline": ("Checkpoint", "Scanner"),
+    "pipeline": ("Scanner",),
     "profiles": ("Profile",),
     "types": ("Action", "HashedPicture", "Match", "Outcome", "PerceptualHash", "Verdict"),
 }

@@ -18,11 +18,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from PIL import Image
 
 from scanner.account import Account, AccountStore
+from scanner.checkpoint import Checkpoint
 from scanner.errors import ArgumentError, StorageError, VoucherError
 from scanner.hashing import hash_picture
 from scanner.hashset import DeltaBuilder, Entry, HashSet, HashSetBuilder, open_layers
 from scanner.outbox import DAY, DayCount, Outbox, OutboxSettings
-from scanner.pipeline import Checkpoint
 from scanner.pipeline import Scanner as IsolatedScanner
 from scanner.profiles import PROFILES
 from scanner.types import Outcome, Verdict

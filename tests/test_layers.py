@@ -29,7 +29,8 @@ ALLOWED = {
     "outbox": GROUND,
     "keys": GROUND,
     "delivery": GROUND | {"vouchers", "outbox"},
-    "pipeline": GROUND | {"media", "sandbox", "hashset", "index", "matching", "policy", "vouchers", "outbox"},
+    "pipeline": GROUND | {"media", "sandbox", "hashset", "index", "matching", "policy"},
+    "checkpoint": GROUND | {"media", "pipeline", "policy", "vouchers", "outbox"},
     "account_rates": GROUND,
     "account": GROUND | {"vouchers"},
     "policy_store": GROUND | {"vouchers"},
@@ -39,6 +40,7 @@ ALLOWED = {
     "demo": GROUND
     | {
         "account",
+        "checkpoint",
         "delivery",
         "exports",
         "hashset",
@@ -51,7 +53,7 @@ ALLOWED = {
         "pipeline",
         "vouchers",
     },
-    "integrations": GROUND | {"delivery", "media", "outbox", "pipeline", "policy", "vouchers"},
+    "integrations": GROUND | {"checkpoint", "delivery", "media", "outbox", "pipeline", "policy", "vouchers"},
     "cli": None,  # the outermost layer may import all
     "__init__": None,
     "__main__": {"cli"},

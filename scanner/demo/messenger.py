@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from scanner.pipeline import Checkpoint
+from scanner.checkpoint import Checkpoint
 from scanner.types import Action, Verdict
 
 

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scanner.account import AccountStore
+from scanner.checkpoint import Checkpoint
 from scanner.delivery import Courier
 from scanner.demo import pictures
 from scanner.demo.messenger import Messenger
@@ -35,7 +36,7 @@ from scanner.intake.windows.exporting import make_export
 from scanner.keys import read_private_key, write_key_pair
 from scanner.opener import Report, open_export
 from scanner.outbox import Outbox
-from scanner.pipeline import Checkpoint, Scanner
+from scanner.pipeline import Scanner
 from scanner.types import Verdict
 from scanner.vouchers import DeviceSealer, PinnedSigners, Policy
 from scanner.vouchers.policies import MATCH_ONLY, THRESHOLD_FLOOR, check_successor, sign

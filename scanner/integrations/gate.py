@@ -19,6 +19,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar, TypeVarTuple
 
+from scanner.checkpoint import Checkpoint, WindowSecrets
 from scanner.delivery import Courier
 from scanner.errors import ArgumentError, MediaError, StorageError
 from scanner.integrations.checked import Checked, Decision, Progress
@@ -27,7 +28,7 @@ from scanner.integrations.notices import Notices
 from scanner.integrations.reading import read
 from scanner.media import Limits, Source, is_video
 from scanner.outbox import Outbox
-from scanner.pipeline import Checkpoint, Scanner, WindowSecrets
+from scanner.pipeline import Scanner
 from scanner.policy import judge_error, judge_timeout, judge_unscannable
 from scanner.types import Action, Outcome, Verdict
 from scanner.vouchers import DeviceSealer

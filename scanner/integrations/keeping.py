@@ -14,9 +14,9 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
 
+from scanner.checkpoint import Checkpoint
 from scanner.delivery import Courier
 from scanner.outbox import Outbox
-from scanner.pipeline import Checkpoint
 
 _log = logging.getLogger(__name__)
 

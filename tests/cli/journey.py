@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from PIL import Image
 from typer.testing import CliRunner
 
+from scanner.checkpoint import Checkpoint
 from scanner.cli.app import app
 from scanner.delivery import Courier
 from scanner.hashset import HashSet
@@ -26,7 +27,7 @@ from scanner.intake.settings import Settings
 from scanner.intake.store import schema
 from scanner.keys import read_private_key
 from scanner.outbox import Outbox
-from scanner.pipeline import Checkpoint, Scanner
+from scanner.pipeline import Scanner
 from scanner.vouchers import DeviceSealer, Policy, policies
 from scanner.vouchers.header import WINDOW_SECONDS
 from tests.intake.conftest import serving
