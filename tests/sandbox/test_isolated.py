@@ -17,7 +17,7 @@ import pytest
 from scanner.errors import MediaError, MediaFault, SandboxError, UnknownNameError
 from scanner.hashing import HASHERS, hash_media
 from scanner.media import Accuracy, Limits
-from scanner.sandbox import PROTECTIONS, InProcessHasher, IsolatedHasher, isolated
+from scanner.sandbox import PROTECTIONS, InProcessHasher, IsolatedHasher, isolated, process
 from tests.media.test_video import KINDS, clip, still
 from tests.sandbox import evil
 
@@ -209,7 +209,7 @@ def test_a_worker_is_replaced_when_it_has_worked_long(astronaut, monkeypatch):
 )
 def test_a_decoder_that_can_not_be_started_is_told(command, told, monkeypatch, astronaut):
     """A fault of this machine, not of the picture; and nothing stays behind."""
-    monkeypatch.setattr(isolated, "START_SECONDS", 1.0)
+    monkeypatch.setattr(process, "START_SECONDS", 1.0)
     before = open_files()
     with IsolatedHasher(command=command) as hasher:
         for _ in range(2):
@@ -269,7 +269,7 @@ def test_unknown_algorithms_are_refused_at_once(kind):
         kind("md5")
 
 
-@pytest.mark.parametrize("length", [isolated.SHARED, isolated.SHARED + 1], ids=["shared", "sent"])
+@pytest.mark.parametrize("length", [process.SHARED, process.SHARED + 1], ids=["shared", "sent"])
 def test_media_of_any_length_comes_through(hasher, length, astronaut):
     """In the memory that both share, or after its request where it does not fit."""
     data = astronaut.read_bytes()
@@ -280,7 +280,7 @@ def test_media_of_any_length_comes_through(hasher, length, astronaut):
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory files are Linux's")
 def test_the_memory_both_share_can_not_be_written_by_others():
     """Who maps it anew may only read, and it keeps its size."""
-    shared, region = isolated._shared_memory()
+    shared, region = process._shared_memory()
     try:
         region[:3] = b"abc"
         with pytest.raises(PermissionError):
@@ -296,7 +296,7 @@ def test_the_memory_both_share_can_not_be_written_by_others():
 
 def test_without_memory_to_share_media_is_sent(monkeypatch, astronaut):
     """As on systems that have none."""
-    monkeypatch.setattr(isolated, "_shared_memory", lambda: (-1, None))
+    monkeypatch.setattr(process, "_shared_memory", lambda: (-1, None))
     with IsolatedHasher() as hasher:
         assert hasher.hash_media(astronaut) == hash_media(astronaut, accuracy=Accuracy.FAST)
 
