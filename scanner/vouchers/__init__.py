@@ -18,7 +18,7 @@ from scanner.vouchers.opening import OpenedWindow as OpenedWindow
 from scanner.vouchers.opening import Result as Result
 from scanner.vouchers.opening import open_window as open_window
 from scanner.vouchers.payload import Payload as Payload
-from scanner.vouchers.policies import PinnedSigners as PinnedSigners
-from scanner.vouchers.policies import Policy as Policy
+from scanner.vouchers.policy import PinnedSigners as PinnedSigners
+from scanner.vouchers.policy import Policy as Policy
 from scanner.vouchers.receipt import Receipt as Receipt
 from scanner.vouchers.terms import Terms as Terms

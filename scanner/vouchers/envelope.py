@@ -32,7 +32,7 @@ from scanner.errors import ArgumentError, VoucherError
 from scanner.vouchers import cose
 from scanner.vouchers.header import SLOTS, WINDOWS, VoucherHeader, device_id_of
 from scanner.vouchers.payload import PADDED_BYTES, Payload
-from scanner.vouchers.policies import Policy
+from scanner.vouchers.policy import Policy
 from scanner.vouchers.terms import SLOTS_WITH_COVER, AccountShares, KeyedShare, Terms
 
 LABEL = b"prescan/v1/hpke"

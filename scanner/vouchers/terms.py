@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from scanner.vouchers.field import ELEMENT_BYTES
-from scanner.vouchers.policies import COVERED, Policy
+from scanner.vouchers.policy import COVERED, Policy
 from scanner.vouchers.sharing import (
     FEWEST_POLYNOMIALS,
     POLYNOMIALS_WITH_COVER,

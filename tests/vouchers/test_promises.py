@@ -16,8 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from scanner.errors import ArgumentError, VoucherError
 from scanner.types import Action, Outcome, PerceptualHash, Verdict
-from scanner.vouchers import DeviceSealer, Payload, Result, Terms, Voucher, envelope, sharing
-from scanner.vouchers import policies as policy_messages
+from scanner.vouchers import DeviceSealer, Payload, Policy, Result, Terms, Voucher, cose, envelope, sharing
 from scanner.vouchers.policies import THRESHOLD_FLOOR, PinnedSigners, check_successor, sign
 from scanner.vouchers.schedule import slots_due
 from scanner.vouchers.solving import Outcome as Solved
@@ -207,10 +206,8 @@ def test_nobody_lowers_the_threshold():
     assert THRESHOLD_FLOOR == 10
     with pytest.raises(ArgumentError):
         policy_of(threshold=THRESHOLD_FLOOR - 1)
-    payload = policy_messages.cose.encode(
-        {**policy_messages.cose.decode(policy_of().to_bytes(), "policy"), 3: THRESHOLD_FLOOR - 1}
-    )
-    assert problem_of(policy_messages.Policy.from_bytes, payload) == "threshold-too-low"
+    payload = cose.encode({**cose.decode(policy_of().to_bytes(), "policy"), 3: THRESHOLD_FLOOR - 1})
+    assert problem_of(Policy.from_bytes, payload) == "threshold-too-low"
     keys = sorted(map(device_key, (21, 22)), key=lambda key: key.public_key().public_bytes_raw())
     signers = tuple(key.public_key().public_bytes_raw() for key in keys)
     now = policy_of(threshold=30, signers=signers, quorum=2, ordinary=1)
