@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scanner import account as module
 from scanner.account import Account, AccountStore, platform_keyring
+from scanner.account import account as module
 from scanner.errors import ArgumentError, KeyFileError, StorageError
 from scanner.vouchers.header import WINDOW_SECONDS, WINDOWS
 from scanner.vouchers.sharing import MOST_STEPS, next_secret, secret_for
@@ -162,7 +162,8 @@ class TestStepping:
             now = Account(ID, window, secret_for(SECRET, WINDOW, window))
             assert store.secret(at(window)) == (window, now.secret)
             assert holds(kept(path, backend), now)
-            assert set(vars(store)) == {"_path", "_choice"}
+            assert set(vars(store)) == {"_file", "_choice"}
+            assert set(vars(store._file)) == {"path"}
             for past in range(WINDOW, window):
                 assert not holds(kept(path, backend), Account(ID, past, secret_for(SECRET, WINDOW, past)))
         assert {each.name for each in path.parent.iterdir()} == {"account", ".account.lock"}
@@ -249,7 +250,7 @@ class TestFile:
 
     def test_another_version_is_told(self, path):
         """Not as damage."""
-        path.write_text(module._to_text("PRESCAN:", module._ACCOUNT_BODY.pack(2, ID, WINDOW, SECRET)))
+        path.write_text(module.to_text("PRESCAN:", module._ACCOUNT_BODY.pack(2, ID, WINDOW, SECRET)))
         path.chmod(0o600)
         with pytest.raises(StorageError, match="is of version 2; this release reads 1"):
             AccountStore(path).read()
@@ -564,7 +565,7 @@ class TestDevices:
     def test_another_length_with_a_right_checksum_is_damaged(self, body):
         """A checksum alone makes no account."""
         with pytest.raises(ArgumentError, match="damaged"):
-            Account.from_text(module._to_text("PRESCAN:", body))
+            Account.from_text(module.to_text("PRESCAN:", body))
 
     def test_logs_do_not_show_the_secret(self):
         """An account can be logged."""
