@@ -72,8 +72,15 @@ def _plane(frame: Decoded, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
 
 
 def upright(pixels: Pixels, frame: Decoded) -> Pixels:
-    """Turn and mirror by the display matrix: (x, y) is shown at (a x + c y, b x + d y)."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    """Turn and mirror by the display matrix: (x, y) is shown at (a x + c y, b x + d y).
+
+    Beside side data that PyAV has no name for (EXIF in Motion JPEG) the matrix can't be read: PyAV 18 lists all or
+    raises ValueError. The picture is then taken as upright.
+    """
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        return pixels
     if matrix is None:
         return pixels
     values = np.frombuffer(matrix, np.int32)  # type: ignore[call-overload]

@@ -166,6 +166,27 @@ def test_frames_are_turned_upright(rotation, turn):
     assert error_in(frame.pixels, turn(scene(1))) < 8
 
 
+def test_frames_beside_side_data_that_pyav_does_not_know_are_read():
+    """EXIF in every picture of a Motion JPEG is such data; PyAV 18 raises when a frame's side data is looked at."""
+    plain = clip(still(2.5), **KINDS["mov-mjpeg"])
+    exif = b"Exif\0\0" + struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x112, 3, 1, 1, 0, 0)  # orientation: upright
+    segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    out = io.BytesIO()
+    with av.open(io.BytesIO(plain)) as source, av.open(out, "w", format="mov") as file:
+        stream = file.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                picture = bytes(packet)
+                marked = av.Packet(picture[:2] + segment + picture[2:])
+                marked.pts, marked.dts, marked.time_base = packet.pts, packet.dts, packet.time_base
+                marked.stream, marked.is_keyframe = stream, True
+                file.mux(marked)
+    found, expected = frames(out.getvalue()), frames(plain)
+    assert [frame.seconds for frame in found] == [0, 1, 2]
+    for frame, without in zip(found, expected, strict=True):
+        assert np.array_equal(frame.pixels, without.pixels)
+
+
 @pytest.mark.parametrize("most", [1, 2, 3, 7])
 def test_no_more_frames_than_asked_for_and_evenly_spread(most):
     found = frames(clip(still(10), options=H264 | {"g": "5"}), max_frames=most)
