@@ -75,12 +75,12 @@ def upright(pixels: Pixels, frame: Decoded) -> Pixels:
     """Turn and mirror by the display matrix: (x, y) is shown at (a x + c y, b x + d y).
 
     Beside side data that PyAV has no name for (EXIF in Motion JPEG) the matrix can't be read: PyAV 18 lists all or
-    raises ValueError. The picture is then taken as upright.
+    raises ValueError. By the turn, which it tells apart from that, a picture is then turned, but not mirrored.
     """
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:
-        return pixels
+        return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
     if matrix is None:
         return pixels
     values = np.frombuffer(matrix, np.int32)  # type: ignore[call-overload]

@@ -166,10 +166,11 @@ def test_frames_are_turned_upright(rotation, turn):
     assert error_in(frame.pixels, turn(scene(1))) < 8
 
 
-def test_frames_beside_side_data_that_pyav_does_not_know_are_read():
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
+def test_frames_beside_side_data_that_pyav_does_not_know_are_read(orientation, turns):
     """EXIF in every picture of a Motion JPEG is such data; PyAV 18 raises when a frame's side data is looked at."""
     plain = clip(still(2.5), **KINDS["mov-mjpeg"])
-    exif = b"Exif\0\0" + struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x112, 3, 1, 1, 0, 0)  # orientation: upright
+    exif = b"Exif\0\0" + struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x112, 3, 1, orientation, 0, 0)
     segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
     out = io.BytesIO()
     with av.open(io.BytesIO(plain)) as source, av.open(out, "w", format="mov") as file:
@@ -184,7 +185,7 @@ def test_frames_beside_side_data_that_pyav_does_not_know_are_read():
     found, expected = frames(out.getvalue()), frames(plain)
     assert [frame.seconds for frame in found] == [0, 1, 2]
     for frame, without in zip(found, expected, strict=True):
-        assert np.array_equal(frame.pixels, without.pixels)
+        assert np.array_equal(frame.pixels, np.rot90(without.pixels, turns))
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 7])
