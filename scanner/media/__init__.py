@@ -1,4 +1,4 @@
-"""Bytes to upright, bounded pixels. The only package that decodes: none other but the demo imports Pillow, none PyAV."""
+"""Bytes to upright, bounded pixels. The only package that decodes: no other but the demo imports Pillow or PyAV."""
 
 from scanner.media.decode import Accuracy as Accuracy
 from scanner.media.decode import Picture as Picture
