@@ -113,7 +113,7 @@ def check(checkpoint: Checkpoint, media: bytes, waiting: str) -> Verdict:
 def payloads(outbox: Outbox, policy: Policy) -> list[Payload | None]:
     """What the vouchers tell, in order of window and slot; None for a dummy."""
     found: list[Payload | None] = []
-    for (voucher,) in outbox._db.execute("SELECT voucher FROM vouchers ORDER BY window, slot").fetchall():
+    for (voucher,) in outbox._database._db.execute("SELECT voucher FROM vouchers ORDER BY window, slot").fetchall():
         try:
             found.append(opened(voucher, policy))
         except VoucherError:
@@ -402,10 +402,10 @@ class TestCovered:
         """StorageError; the next one makes up for it, and for what was counted."""
         covered.check(KNOWN)
         covered.check(UNKNOWN)
-        outbox._db.execute("PRAGMA query_only = ON")
+        outbox._database._db.execute("PRAGMA query_only = ON")
         with pytest.raises(StorageError, match="outbox"):
             covered.tick()
-        outbox._db.execute("PRAGMA query_only = OFF")
+        outbox._database._db.execute("PRAGMA query_only = OFF")
         assert (count_rows(path), outbox.waiting_matches()) == (0, 1)
         assert covered.tick() > 0
         assert outbox.waiting_matches() == 0
@@ -458,7 +458,7 @@ class TestFaults:
             if fault == "closed":
                 outbox.close()
             else:
-                outbox._db.execute("PRAGMA query_only = ON")
+                outbox._database._db.execute("PRAGMA query_only = ON")
             verdict = checkpoint.check(KNOWN)
             others = [checkpoint.check(UNKNOWN) for _ in range(40)]
         assert (verdict.outcome, verdict.action, verdict.matches) == (Outcome.ERROR, profile.on_error, ())

@@ -224,7 +224,7 @@ def test_the_problem_is_kept_for_a_person(outbox):
         courier.deliver(outbox, NOW)
         with pytest.raises(RefusedError, match="answered 403: No, thank you"):
             courier.enrol()
-    problems = outbox._db.execute("SELECT DISTINCT problem FROM vouchers").fetchall()
+    problems = outbox._database._db.execute("SELECT DISTINCT problem FROM vouchers").fetchall()
     assert problems == [("the intake answered 403: No, thank you",)]
 
 

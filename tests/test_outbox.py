@@ -523,7 +523,9 @@ def test_a_full_disk_stores_nothing_and_says_so(path):
     """When the file can't grow, add raises StorageError and what was stored stays whole."""
     with Outbox(path) as box:
         box.add(7, sealed, NOW)
-        box._db.execute(f"PRAGMA max_page_count = {box._db.execute('PRAGMA page_count').fetchone()[0]}")
+        box._database._db.execute(
+            f"PRAGMA max_page_count = {box._database._db.execute('PRAGMA page_count').fetchone()[0]}"
+        )
         with pytest.raises(StorageError, match="can't store a voucher in the outbox"):
             consume(box.add(7, sealed, NOW) for _ in range(50))
         stored = box.due(NOW)
@@ -735,7 +737,9 @@ class TestCover:
     def test_a_full_disk_keeps_the_queue(self, outbox, path):
         """StorageError, and everything is as it was."""
         outbox.enqueue(b"a", b"a", NOW)
-        outbox._db.execute(f"PRAGMA max_page_count = {outbox._db.execute('PRAGMA page_count').fetchone()[0]}")
+        outbox._database._db.execute(
+            f"PRAGMA max_page_count = {outbox._database._db.execute('PRAGMA page_count').fetchone()[0]}"
+        )
         with pytest.raises(StorageError, match="can't store vouchers in the outbox"):
             outbox.fill(7, range(64), content_of, lambda *_: bytes(900), lambda _: bytes(900), NOW)
         assert (rows(path), contents(path), queued(path)) == ([], [], [b"a"])
