@@ -24,6 +24,7 @@ from PIL import Image
 
 from scanner.hashset import Entry, HashSet, HashSetBuilder
 from scanner.types import PerceptualHash
+from tests.traced.sitecustomize import FOLDER
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before faiss is loaded: its threads spin while they wait
 
@@ -59,6 +60,16 @@ def find_photographs() -> list[Path]:
         for place in importlib.util.find_spec(package).submodule_search_locations:
             found += [path for path in Path(place, folder).iterdir() if path.suffix in {".png", ".jpg"}]
     return sorted((path for path in found if path.name not in DRAWN), key=lambda path: path.name)
+
+
+LINES: dict[str, str] = {}
+"""What makes a process note its lines (tests/traced)."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep it from the processes that tests begin: a service would take half as long again to start."""
+    if hasattr(config, "workerinput") and FOLDER in os.environ:
+        LINES[FOLDER] = os.environ.pop(FOLDER)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -130,11 +141,17 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes, **chunks:
     )
 
 
-def run_python(script: str, **environment: str) -> str:
-    """Run a script in another interpreter from the project's folder; gives what it printed."""
+def run_python(script: str, *, noted: bool = False, **environment: str) -> str:
+    """Run a script in another interpreter from the project's folder; gives what it printed.
+
+    Args:
+        script: Python.
+        noted: whether the lines that it runs count.
+        environment: variables besides those of this process.
+    """
     ran = subprocess.run(
         [sys.executable, "-c", script],
-        env={**os.environ, **environment},
+        env={**os.environ, **(LINES if noted else {}), **environment},
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,

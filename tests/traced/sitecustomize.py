@@ -1,4 +1,4 @@
-"""Python reads this at the start of every process of the tests: each notes the lines of scanner/ that it runs.
+"""Python reads this as a process of the tests starts, which then notes the lines of scanner/ that it runs.
 
 SlipCover puts probes into a module's code as it is imported. coverage.py's tracer, called for every function of every
 library, takes 1.8 times the tests' time where this takes 1.1.
@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 FOLDER = "PRESCAN_LINES"
-"""Variable that names the folder each process leaves its lines in as it ends."""
+"""Variable that names the folder a process leaves its lines in as it ends."""
 
 SCANNER = Path(__file__).parents[2] / "scanner"
 COMPILED = ("*/scanner/*/_[a-z]*.py",)
