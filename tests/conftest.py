@@ -67,7 +67,7 @@ LINES: dict[str, str] = {}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep it from the processes that tests begin: a service would take half as long again to start."""
+    """Keep it from most processes that tests begin: a service would take half as long again to start."""
     if hasattr(config, "workerinput") and FOLDER in os.environ:
         LINES[FOLDER] = os.environ.pop(FOLDER)
 
@@ -141,17 +141,11 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes, **chunks:
     )
 
 
-def run_python(script: str, *, noted: bool = False, **environment: str) -> str:
-    """Run a script in another interpreter from the project's folder; gives what it printed.
-
-    Args:
-        script: Python.
-        noted: whether the lines that it runs count.
-        environment: variables besides those of this process.
-    """
+def run_python(script: str, **environment: str) -> str:
+    """Run a script in another interpreter from the project's folder, whose lines count; gives what it printed."""
     ran = subprocess.run(
         [sys.executable, "-c", script],
-        env={**os.environ, **(LINES if noted else {}), **environment},
+        env={**os.environ, **LINES, **environment},
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,
