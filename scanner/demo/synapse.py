@@ -55,7 +55,8 @@ def set_up() -> Path:
             return python
         sys.stderr.write(f"setting up Synapse in {HOME}\n")
         venv.create(HOME, clear=True, with_pip=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", WANTED]
+        options = ("--quiet", "--no-compile", "--disable-pip-version-check")
+        command = [str(python), "-m", "pip", "install", *options, WANTED]
         try:
             ran = subprocess.run(  # noqa: S603 - our own
                 command, capture_output=True, text=True, timeout=SET_UP_SECONDS, check=False
