@@ -10,7 +10,7 @@ CACHE = NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/numba-cache
 # One process more than processors, as tests also wait; when one is lost the run ends instead of waiting for it for ever.
 PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count(), 4) + 1)')
 PYTEST = -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
-# Where every process of the tests leaves which lines it ran.
+# Where processes of the tests leave which lines they ran.
 LINES = $(CURDIR)/$(VENV)/lines
 
 .PHONY: demo demo-messenger test test-messenger lint types tests-only bench bench-messenger bench-accuracy-small bench-full bench-intake bench-media bench-search bench-vouchers soak clean

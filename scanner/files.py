@@ -39,6 +39,19 @@ def new_file(path: Path, what: str, *, mode: int = 0o600) -> Iterator[BinaryIO]:
         raise StorageError(f"can't write {path}: {error.strerror or error}") from error
 
 
+def sync_folder(folder: Path) -> None:
+    """Have a folder's names on disk.
+
+    Raises:
+        OSError: as the system does.
+    """
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 def replace_file(path: Path, parts: Iterable[bytes | bytearray]) -> None:
     """Write a file whole, flush it to disk, and only then give it its name.
 
@@ -55,11 +68,7 @@ def replace_file(path: Path, parts: Iterable[bytes | bytearray]) -> None:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise StorageError(f"can't write {path}: {why}") from error

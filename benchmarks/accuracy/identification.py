@@ -110,9 +110,10 @@ def identify(raw: Raw, name: str, target: float, account: Account, replicates: i
     """
     radius = int(raw.about["plugins"][name]["radius"])
     asked = search(raw, name, LISTABLE)
-    if asked is not None:  # of a hash that sets little apart, near pairs are kept up to a smaller distance
-        radius = min(radius, asked.reach)
-    equal = None if asked is None else asked.equal_radius(target)
+    equal = None
+    if asked is not None:
+        radius = min(radius, asked.reach)  # of a hash that sets little apart, near pairs are kept up to less
+        equal = asked.equal_radius(target)
     wanted = {radius} if equal is None else {radius, equal}
     found: dict[str, Any] = {"populations": {}}
     for population in raw.populations():
@@ -123,7 +124,7 @@ def identify(raw: Raw, name: str, target: float, account: Account, replicates: i
     if asked is None:
         return found | {"refused": "under 10 clusters of pictures that can be listed"}
     found |= {"radius": radius, "reach": asked.reach, "equal_radius": equal}
-    radii = sorted({radius} if equal is None else {radius, equal})
+    radii = sorted(wanted)
     names = np.array([raw.pictures[at].stratum.value for at in asked.queries])
     whole = asked.rates(range(asked.reach + 1))
     largest = asked.sizes[-1]

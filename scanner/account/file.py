@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scanner.errors import KeyFileError, StorageError
+from scanner.files import sync_folder
 
 _MOST_BYTES = 1 << 12
 
@@ -72,9 +73,9 @@ class AccountFile:
                 with suppress(OSError):  # there is none yet, or the file system has no second names
                     os.link(self.path, old)
                 new.replace(self.path)
-                self._sync_folder()
+                sync_folder(self.path.parent)
             old.unlink(missing_ok=True)
-            self._sync_folder()
+            sync_folder(self.path.parent)
         except OSError as error:
             with suppress(StorageError):
                 self._erase_leftovers()
@@ -102,13 +103,6 @@ class AccountFile:
     def _beside(self, suffix: str) -> Path:
         return self.path.parent / f".{self.path.name}.{suffix}"
 
-    def _sync_folder(self) -> None:
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
     def _erase_leftovers(self) -> None:
         for leftover in (self._beside("new"), self._beside("old")):
             try:
@@ -116,7 +110,7 @@ class AccountFile:
                     continue
                 if not (self.path.exists() and leftover.samefile(self.path)):
                     with _overwritten_afterwards(leftover):
-                        self._sync_folder()  # what took its place must be there to stay
+                        sync_folder(self.path.parent)  # what took its place must be there to stay
                 leftover.unlink()
             except OSError as error:
                 raise StorageError(f"can't erase {leftover}: {error.strerror or error}; remove it") from error

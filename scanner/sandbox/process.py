@@ -112,13 +112,11 @@ class Process:
         """
         started = time.monotonic()
         try:
-            if self._region is not None and len(data) <= len(self._region):
-                room = np.asarray(memoryview(self._region))  # NumPy lets other threads run while it copies
-                room[: len(data)] = np.asarray(memoryview(data))
-                del room
-                self._write(messages.request(len(data), accuracy, limits), deadline)
-            else:
-                self._write(messages.request(len(data), accuracy, limits), deadline)
+            shared = self._region is not None and len(data) <= len(self._region)
+            if self._region is not None and shared:  # NumPy lets other threads run while it copies
+                np.asarray(memoryview(self._region))[: len(data)] = np.asarray(memoryview(data))
+            self._write(messages.request(len(data), accuracy, limits), deadline)
+            if not shared:
                 self._write(data, deadline)
             read = partial(self._read, deadline=deadline)
             return messages.read_answer(read, algorithm.name, algorithm.bits, limits, progress)

@@ -37,10 +37,7 @@ def note_lines(folder: Path) -> None:
     slipcover.ImportManager(noted, matcher).__enter__()
 
     def write() -> None:
-        lines: dict[str, set[int]] = {name: set(seen) for name, seen in noted.all_seen.items()}
-        for name, seen in noted.newly_seen.items():
-            lines.setdefault(name, set()).update(seen)
-        text = json.dumps({name: sorted(seen) for name, seen in lines.items()})
+        text = json.dumps({name: sorted(seen) for name, seen in noted.newly_seen.items()})
         (folder / f"{os.getpid()}-{uuid.uuid4().hex}.json").write_text(text)
 
     atexit.register(write)
